@@ -1,0 +1,90 @@
+"""The report of a compiled or simulated plan: `NAME.report.json`."""
+
+import msgspec
+
+REPORT_SCHEMA = 1
+
+
+class TierRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One memory (per core where it is a per-core tier)."""
+
+    name: str
+    capacity_bytes: int
+    peak_bytes: int
+    read_bytes: int
+    written_bytes: int
+    busy_fraction: float
+    resident_weight_bytes: int
+    peak_activation_bytes: int
+
+
+class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One op: times in seconds, traffic in bytes by tier, homes by tensor name."""
+
+    index: int
+    name: str
+    family: str
+    nodes: list[str]
+    start_s: float
+    duration_s: float
+    split: str
+    loop_order: str
+    mac_s: float
+    vector_s: float
+    resource_s: dict[str, float]
+    fill_s: float
+    stall_s: float
+    stall_tensor: str
+    bound: str
+    macs: int
+    utilization: float
+    traffic_bytes: dict[str, int]
+    homes: dict[str, str]
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Latency, bounds, references and where the time goes.
+
+    Attributes:
+        schema: `REPORT_SCHEMA`.
+        model: name of the graph.
+        target: name of the accelerator.
+        execution_type: default type of the lowering.
+        placer: that made the plan.
+        latency_s: steady state.
+        cold_latency_s: first inference.
+        lower_bound_s: proven, or null where none was computed.
+        gap: latency over bound minus 1, or null.
+        best_known_s: best latency that any placer found in this run.
+        references: latency in seconds by placer; `all-outermost`, `native`, `acts-first`, `greedy`
+            and `ideal` always. A placer that found nothing feasible is left out.
+        speedup_over_native: native latency over latency.
+        speedup_over_best_reference: best of the stated references (without `ideal`) over latency.
+        best_reference: its name.
+        gap_closed: share of (best reference - bound) that was closed, the bound being
+            `lower_bound_s` or else `ideal`; null where the gap is below 2 %.
+        placement_matters: False where best reference and bound are within 2 %.
+        energy_j: of one inference.
+        tiers: from outermost to innermost.
+        ops: in execution order.
+    """
+
+    schema: int
+    model: str
+    target: str
+    execution_type: str
+    placer: str
+    latency_s: float
+    cold_latency_s: float
+    lower_bound_s: float | None
+    gap: float | None
+    best_known_s: float
+    references: dict[str, float]
+    speedup_over_native: float
+    speedup_over_best_reference: float
+    best_reference: str
+    gap_closed: float | None
+    placement_matters: bool
+    energy_j: float
+    tiers: list[TierRow]
+    ops: list[OpRow]
