@@ -1,0 +1,1 @@
+"""Tests of graph_ir, and tiny models that other tests use too."""
