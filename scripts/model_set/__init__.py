@@ -1,0 +1,1 @@
+"""Builders of the models that the compiler is developed and measured on."""
