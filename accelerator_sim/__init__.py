@@ -1,0 +1,1 @@
+"""Simulation of accelerators: cost model, timeline engine, allocator, validator, reports."""

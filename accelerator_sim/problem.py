@@ -1,0 +1,303 @@
+"""The placement problem: a workload on an accelerator, as flat arrays that compiled code walks.
+
+Axis letters: N ops, T tensors, H homes, L tiers, K resources (tiers, interconnect, port),
+V variants of all ops, E operand rows of all ops, C cells (row, variant, home).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelerator_sim.accelerator import Accelerator, Home, homes_of
+from accelerator_sim.cost.traffic import (
+    STREAMED_KINDS,
+    OperandUse,
+    operand_use,
+    resource_seconds,
+)
+from accelerator_sim.cost.variants import Variant, variants_of
+from graph_ir.errors import UnmetRequirementError
+from graph_ir.workload import Op, Tensor, TensorKind, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class EngineArrays:
+    """What the compiled engine reads. All float64 arrays are seconds unless they say bytes."""
+
+    variant_start_N: NDArray[np.int64]
+    row_start_N: NDArray[np.int64]
+    row_tensor_E: NDArray[np.int64]
+    row_cell_E: NDArray[np.int64]
+    row_is_read_E: NDArray[np.bool_]
+    cost_CK: NDArray[np.float64]
+    stream_C: NDArray[np.float64]
+    ring_bytes_C: NDArray[np.float64]
+    compute_V: NDArray[np.float64]
+    fill_V: NDArray[np.float64]
+    latency_H: NDArray[np.float64]
+    tier_H: NDArray[np.int64]
+    size_bytes_TH: NDArray[np.int64]
+    start_T: NDArray[np.int64]
+    end_T: NDArray[np.int64]
+    capacity_bytes_L: NDArray[np.int64]
+    staging_bytes: int
+    ring_bytes: float
+    prefetch_ops: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementProblem:
+    """A workload on an accelerator.
+
+    Attributes:
+        workload: ops and tensors.
+        accelerator: the target.
+        homes: what the home indices of a placement mean.
+        allowed_TH: where each tensor may live; pinned tensors have one home.
+        stored_ratio_T: stored bytes over packed bytes (layout rounding).
+        variants_N: ways to execute each op, in the order of the arrays.
+        arrays: for the engine.
+    """
+
+    workload: Workload
+    accelerator: Accelerator
+    homes: tuple[Home, ...]
+    allowed_TH: NDArray[np.bool_]
+    stored_ratio_T: NDArray[np.float64]
+    variants_N: tuple[tuple[Variant, ...], ...]
+    arrays: EngineArrays
+
+    @property
+    def op_count(self) -> int:
+        """N."""
+        return len(self.workload.ops)
+
+    @property
+    def tensor_count(self) -> int:
+        """T."""
+        return len(self.workload.tensors)
+
+    @property
+    def free_tensors(self) -> NDArray[np.int64]:
+        """Tensors that have more than one allowed home."""
+        return np.flatnonzero(self.allowed_TH.sum(axis=1) > 1)
+
+    def home_name(self, home: int) -> str:
+        """`SRAM`, `SRAM/partitioned`, ... for people."""
+        where = self.homes[home]
+        name = self.accelerator.tiers[where.tier].name
+        return f"{name}/partitioned" if where.mode == "partitioned" else name
+
+
+def build_problem(
+    workload: Workload, accelerator: Accelerator, pins: dict[str, str] | None = None
+) -> PlacementProblem:
+    """Price every op under every home of its operands.
+
+    Args:
+        workload: ops and tensors.
+        accelerator: the target.
+        pins: tensor name to home name (`home_name`), each a hard constraint.
+
+    Raises:
+        InputError: the target has no rate for a type that the workload uses.
+        UnmetRequirementError: a tensor fits nowhere, or a pin cannot be met.
+    """
+    homes = homes_of(accelerator)
+    ratio_T = np.array([_stored_ratio(t, accelerator) for t in workload.tensors])
+    size_TH = _sizes(workload, accelerator, homes, ratio_T)
+    allowed_TH = _allowed(workload, accelerator, homes, size_TH)
+    if pins:
+        allowed_TH = _pinned(workload, accelerator, homes, allowed_TH, pins)
+    layouts = _producer_layouts(workload)
+    variants_N = tuple(
+        variants_of(op, accelerator, _layout_ops(op, workload, accelerator, layouts))
+        for op in workload.ops
+    )
+    return PlacementProblem(
+        workload,
+        accelerator,
+        homes,
+        allowed_TH,
+        ratio_T,
+        variants_N,
+        _flatten(workload, accelerator, homes, ratio_T, size_TH, variants_N),
+    )
+
+
+def _stored_ratio(tensor: Tensor, accelerator: Accelerator) -> float:
+    quantum = accelerator.layout_channels
+    if tensor.channels <= 0 or quantum <= 1:
+        return 1.0
+    return -(-tensor.channels // quantum) * quantum / tensor.channels
+
+
+def _sizes(
+    workload: Workload,
+    accelerator: Accelerator,
+    homes: tuple[Home, ...],
+    ratio_T: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Bytes of a home's tier (per core) that each tensor takes; aliases take none."""
+    size_TH = np.zeros((len(workload.tensors), len(homes)), np.int64)
+    for t, tensor in enumerate(workload.tensors):
+        if tensor.alias_of is not None:
+            continue
+        stored = int(np.ceil(tensor.size_bytes * ratio_T[t]))
+        for h, home in enumerate(homes):
+            align = accelerator.tiers[home.tier].alignment_bytes
+            share = -(-stored // accelerator.core_count) if home.mode == "partitioned" else stored
+            size_TH[t, h] = -(-share // align) * align
+    return size_TH
+
+
+def _allowed(
+    workload: Workload,
+    accelerator: Accelerator,
+    homes: tuple[Home, ...],
+    size_TH: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    allowed_TH = np.zeros((len(workload.tensors), len(homes)), np.bool_)
+    for t, tensor in enumerate(workload.tensors):
+        if tensor.kind is TensorKind.IO or tensor.alias_of is not None:
+            allowed_TH[t, 0] = True
+        else:
+            for h, home in enumerate(homes):
+                tier = accelerator.tiers[home.tier]
+                modes = (
+                    tier.weight_modes if tensor.kind in STREAMED_KINDS else tier.activation_modes
+                )
+                mode_allowed = home.mode == "shared" or home.mode in modes
+                if mode_allowed and size_TH[t, h] <= int(tier.capacity_bytes.value):
+                    allowed_TH[t, h] = True
+        if not allowed_TH[t].any() or (
+            allowed_TH[t].sum() == 1
+            and size_TH[t, 0] > int(accelerator.tiers[0].capacity_bytes.value)
+        ):
+            raise UnmetRequirementError(
+                f"tensor {tensor.name}: needs {tensor.size_bytes} bytes, and no tier of "
+                f"{accelerator.name} is that large"
+            )
+    return allowed_TH
+
+
+def _pinned(
+    workload: Workload,
+    accelerator: Accelerator,
+    homes: tuple[Home, ...],
+    allowed_TH: NDArray[np.bool_],
+    pins: dict[str, str],
+) -> NDArray[np.bool_]:
+    names = {tensor.name: t for t, tensor in enumerate(workload.tensors)}
+    home_names = {
+        (f"{accelerator.tiers[home.tier].name}/partitioned" if home.mode == "partitioned"
+         else accelerator.tiers[home.tier].name): h
+        for h, home in enumerate(homes)
+    }  # fmt: skip
+    allowed_TH = allowed_TH.copy()
+    for name, home_name in sorted(pins.items()):
+        if name not in names:
+            raise UnmetRequirementError(f"pin {name}: the workload has no such tensor")
+        if home_name not in home_names:
+            known = ", ".join(home_names)
+            raise UnmetRequirementError(
+                f"pin {name}: {accelerator.name} has no home {home_name}; it has {known}"
+            )
+        t, h = names[name], home_names[home_name]
+        if not allowed_TH[t, h]:
+            raise UnmetRequirementError(
+                f"pin {name}: {workload.tensors[t].size_bytes} bytes of kind "
+                f"{workload.tensors[t].kind} may not live in {home_name}"
+            )
+        allowed_TH[t] = False
+        allowed_TH[t, h] = True
+    return allowed_TH
+
+
+def _producer_layouts(workload: Workload) -> dict[int, str]:
+    """Layout in which each activation was written; inputs and outputs are linear."""
+    return {
+        operand.tensor: op.layout
+        for op in workload.ops
+        for operand in op.operands
+        if operand.is_write and workload.tensors[operand.tensor].kind is TensorKind.ACTIVATION
+    }
+
+
+def _layout_ops(
+    op: Op, workload: Workload, accelerator: Accelerator, layouts: dict[int, str]
+) -> int:
+    """Vector operations that changing the layout of the op's inputs takes."""
+    if not accelerator.layout_exchange:
+        return 0
+    return sum(
+        workload.tensors[operand.tensor].size_bytes
+        for operand in op.operands
+        if operand.tensor in layouts
+        and not operand.is_write
+        and layouts[operand.tensor] != op.layout
+    )
+
+
+def _flatten(
+    workload: Workload,
+    accelerator: Accelerator,
+    homes: tuple[Home, ...],
+    ratio_T: NDArray[np.float64],
+    size_TH: NDArray[np.int64],
+    variants_N: tuple[tuple[Variant, ...], ...],
+) -> EngineArrays:
+    variant_start, row_start, row_tensor, row_cell, row_is_read = [0], [0], [], [], []
+    uses: list[OperandUse] = []
+    memo: dict[tuple[object, ...], OperandUse] = {}
+    for op, variants in zip(workload.ops, variants_N, strict=True):
+        for position, operand in enumerate(op.operands):
+            tensor = workload.tensors[operand.tensor]
+            row_tensor.append(operand.tensor)
+            row_is_read.append(not operand.is_write)
+            row_cell.append(len(uses))
+            ratio = float(ratio_T[operand.tensor])
+            for variant in variants:
+                passes = variant.passes[position]
+                for home in homes:
+                    key = (
+                        operand.role, operand.traffic_bytes, operand.split_by,
+                        operand.halo_bytes, tensor.kind, home, variant.split, passes, ratio,
+                    )  # fmt: skip
+                    use = memo.get(key)
+                    if use is None:
+                        use = operand_use(
+                            operand, tensor.kind, home, variant.split, passes, accelerator, ratio
+                        )
+                        memo[key] = use
+                    uses.append(use)
+        variant_start.append(variant_start[-1] + len(variants))
+        row_start.append(len(row_tensor))
+    seconds = {id(use): resource_seconds(use, accelerator) for use in memo.values()}
+    resources = len(accelerator.tiers) + 2
+    streaming = accelerator.streaming
+    flat_variants = [variant for variants in variants_N for variant in variants]
+    return EngineArrays(
+        variant_start_N=np.array(variant_start, np.int64),
+        row_start_N=np.array(row_start, np.int64),
+        row_tensor_E=np.array(row_tensor, np.int64),
+        row_cell_E=np.array(row_cell, np.int64),
+        row_is_read_E=np.array(row_is_read, np.bool_),
+        cost_CK=np.array([seconds[id(use)] for use in uses]).reshape(len(uses), resources),
+        stream_C=np.array([use.stream_s for use in uses]),
+        ring_bytes_C=np.array([use.ring_bytes for use in uses]),
+        compute_V=np.array([variant.compute_s for variant in flat_variants]),
+        fill_V=np.array([variant.fill_s for variant in flat_variants]),
+        latency_H=np.array([accelerator.tiers[home.tier].latency_s.value for home in homes]),
+        tier_H=np.array([home.tier for home in homes], np.int64),
+        size_bytes_TH=size_TH,
+        start_T=np.array([tensor.start for tensor in workload.tensors], np.int64),
+        end_T=np.array([tensor.end for tensor in workload.tensors], np.int64),
+        capacity_bytes_L=np.array(
+            [int(tier.capacity_bytes.value) for tier in accelerator.tiers], np.int64
+        ),
+        staging_bytes=streaming.staging_bytes,
+        ring_bytes=float(streaming.staging_bytes - 2 * streaming.slice_bytes),
+        prefetch_ops=streaming.prefetch_ops,
+    )
