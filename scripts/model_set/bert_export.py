@@ -94,7 +94,7 @@ def export(output: Path, name: str, weights: Path | None) -> None:
     else:
         module = minilm(weights)
         axes = {0: torch.export.Dim("batch", min=1), 1: torch.export.Dim("seq", min=2, max=512)}
-        batch, names, opset, shapes = 2, ["embedding"], 18, (axes, axes, axes)
+        batch, names, opset, shapes = 2, ["sentence_embedding"], 18, (axes, axes, axes)
     ids = torch.arange(128).repeat(batch, 1) + 1000
     arguments = (ids, torch.ones_like(ids), torch.zeros_like(ids))
     program = torch.onnx.export(
@@ -110,6 +110,7 @@ def export(output: Path, name: str, weights: Path | None) -> None:
     model = program.model_proto
     model.graph.name = name
     strip(model)
+    onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, output)
 
 
