@@ -1,0 +1,93 @@
+"""Reads an ONNX model: checked, inlined, with static shapes and its constants folded."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from graph_ir.checks import check_proto
+from graph_ir.dims import bind_dims
+from graph_ir.errors import InputError
+from graph_ir.functions import inline_functions
+from graph_ir.model import Model
+from graph_ir.naming import name_everything
+from graph_ir.proto_file import read_model_proto
+from graph_ir.static_shapes import make_static
+from graph_ir.text import reason_of
+
+_NO_DIMS: Mapping[str, int] = MappingProxyType({})
+# From here on initializers need not be graph inputs.
+_OLDEST_IR_VERSION = 4
+_CHUNK_BYTES = 1 << 22
+
+
+def load_model(path: str | Path, dims: Mapping[str, int] = _NO_DIMS) -> Model:
+    """Loads a model and makes it static.
+
+    Functions of the model are inlined, initializers are taken out of the inputs, branches whose
+    condition is constant are taken, everything constant is folded, unused nodes go. Weights in
+    external data stay memory-mapped.
+
+    Args:
+        path: of an ONNX file, opset 9 to 25.
+        dims: values of symbolic input dimensions.
+
+    Raises:
+        InputError: the file is damaged or hostile, an operator is unknown, or a shape is not
+            static; one line that names the file and the node.
+    """
+    source = Path(path)
+    proto = read_model_proto(source)
+    data_files = check_proto(proto, source)
+    digest = _digest(source, data_files)
+    model = _deserialize(proto, source)
+    inline_functions(model, str(source))
+    graph = model.graph
+    common.RemoveInitializersFromInputsPass()(model)
+    common.RemoveUnusedNodesPass()(model)
+    graph.sort()
+    bind_dims(graph, dims, str(source))
+    make_static(graph, model.opset_imports, str(source))
+    common.RemoveUnusedNodesPass()(model)
+    common.RemoveUnusedOpsetsPass()(model)
+    name_everything(model)
+    model.ir_version = max(model.ir_version, _OLDEST_IR_VERSION)
+    return Model(model, str(source), digest)
+
+
+def _deserialize(proto: onnx.ModelProto, source: Path) -> ir.Model:
+    if not proto.graph.name:
+        proto.graph.name = "main"
+    del proto.graph.value_info[:]  # inferred again: exporters leave wrong ones behind
+    try:
+        model = ir.serde.deserialize_model(proto)
+    except (ir.serde.SerdeError, ValueError, TypeError, NotImplementedError) as error:
+        cause = error
+        while cause.__cause__ is not None and isinstance(cause.__cause__, Exception):
+            cause = cause.__cause__
+        raise InputError(f"{source}: not a valid ONNX model: {reason_of(cause)}") from error
+    ir.external_data.set_base_dir(model.graph, source.parent.resolve())
+    return model
+
+
+def _digest(source: Path, data_files: Sequence[Path]) -> str:
+    """SHA-256 over the file, then over each data file's name and digest."""
+    digest = hashlib.sha256(_file_digest(source))
+    for path in sorted(data_files):
+        digest.update(path.name.encode() + b"\0" + _file_digest(path))
+    return digest.hexdigest()
+
+
+def _file_digest(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.digest()
