@@ -192,7 +192,7 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     published_peak: PublishedPeak | None = None
     layout_channels: int = 1
     layout_exchange: bool = False
-    streamed_views: list[str] = ["Transpose", "Slice", "Split", "Expand"]
+    streamed_views: list[str] = []
 
     @property
     def core_count(self) -> int:
