@@ -1,5 +1,6 @@
 """A small builder for graphs written by hand."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,16 @@ class Graph:
     def weight(self, name: str, array: np.ndarray) -> str:
         """Adds a constant stored inside the model file."""
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def external_weight(self, name: str, location: str, shape: list[int], offset: int) -> str:
+        """Adds a float32 constant that lies in a data file beside the model."""
+        size_bytes = 4 * math.prod(shape)
+        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", location), ("offset", offset), ("length", size_bytes)):
+            tensor.external_data.add(key=key, value=str(value))
+        self.weights.append(tensor)
         return name
 
     def node(
