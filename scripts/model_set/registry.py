@@ -83,6 +83,13 @@ ENTRIES: dict[str, Entry] = {
     "silero-vad-if": Entry("shipped.build", sources.SILERO, "MIT", "real"),
     "smollm2-prefill": Entry("smollm2.build", sources.SMOLLM2, "Apache-2.0", "real"),
     "smollm2-decode": Entry("smollm2.build", sources.SMOLLM2, "Apache-2.0", "real"),
+    "smollm2-tokenizer": Entry(
+        "smollm2_tokenizer.build",
+        sources.SMOLLM2,
+        "Apache-2.0",
+        "data",
+        target="smollm2.tokenizer.json",
+    ),
     "light-resnet50": Entry(*_LIGHT),
     "light-densenet121": Entry(*_LIGHT),
     "light-inception-v1": Entry(*_LIGHT),
