@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerator_sim.kernel import evaluate_batch_kernel
+from accelerator_sim.kernel import evaluate_kernel
 from accelerator_sim.problem import PlacementProblem
 
 
@@ -37,7 +37,7 @@ def evaluate_batch(problem: PlacementProblem, homes_PT: NDArray[np.int8]) -> Eva
     population = np.ascontiguousarray(homes_PT, dtype=np.int8)
     latency_P = np.empty(population.shape[0])
     overflow_P = np.empty(population.shape[0], np.int64)
-    evaluate_batch_kernel(population, *kernel_arguments(problem), latency_P, overflow_P)
+    evaluate_kernel(population, *kernel_arguments(problem), latency_P, overflow_P)
     return Evaluation(latency_P, overflow_P)
 
 

@@ -17,6 +17,7 @@ from accelerator_sim.cost.traffic import (
     resource_seconds,
 )
 from accelerator_sim.cost.variants import Variant, variants_of
+from accelerator_sim.price_table import build_price_table
 from graph_ir.errors import UnmetRequirementError
 from graph_ir.workload import Op, Tensor, TensorKind, Workload
 
@@ -44,6 +45,10 @@ class EngineArrays:
     staging_bytes: int
     ring_bytes: float
     prefetch_ops: int
+    radix_E: NDArray[np.int64]
+    first_record_N: NDArray[np.int64]
+    untabled_D: NDArray[np.int64]
+    table_QF: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ def build_problem(
         allowed_TH,
         ratio_T,
         variants_N,
-        _flatten(workload, accelerator, homes, ratio_T, size_TH, variants_N),
+        _flatten(workload, accelerator, homes, ratio_T, size_TH, allowed_TH, variants_N),
     )
 
 
@@ -246,6 +251,7 @@ def _flatten(
     homes: tuple[Home, ...],
     ratio_T: NDArray[np.float64],
     size_TH: NDArray[np.int64],
+    allowed_TH: NDArray[np.bool_],
     variants_N: tuple[tuple[Variant, ...], ...],
 ) -> EngineArrays:
     variant_start, row_start, row_tensor, row_cell, row_is_read = [0], [0], [], [], []
@@ -278,19 +284,23 @@ def _flatten(
     resources = len(accelerator.tiers) + 2
     streaming = accelerator.streaming
     flat_variants = [variant for variants in variants_N for variant in variants]
+    pricing = (
+        np.array(variant_start, np.int64),
+        np.array(row_start, np.int64),
+        np.array(row_tensor, np.int64),
+        np.array(row_cell, np.int64),
+        np.array(row_is_read, np.bool_),
+        np.array([seconds[id(use)] for use in uses]).reshape(len(uses), resources),
+        np.array([use.stream_s for use in uses]),
+        np.array([use.ring_bytes for use in uses]),
+        np.array([variant.compute_s for variant in flat_variants]),
+        np.array([variant.fill_s for variant in flat_variants]),
+        np.array([accelerator.tiers[home.tier].latency_s.value for home in homes]),
+        np.array([home.tier for home in homes], np.int64),
+    )
+    table = build_price_table(pricing, allowed_TH, len(accelerator.tiers))
     return EngineArrays(
-        variant_start_N=np.array(variant_start, np.int64),
-        row_start_N=np.array(row_start, np.int64),
-        row_tensor_E=np.array(row_tensor, np.int64),
-        row_cell_E=np.array(row_cell, np.int64),
-        row_is_read_E=np.array(row_is_read, np.bool_),
-        cost_CK=np.array([seconds[id(use)] for use in uses]).reshape(len(uses), resources),
-        stream_C=np.array([use.stream_s for use in uses]),
-        ring_bytes_C=np.array([use.ring_bytes for use in uses]),
-        compute_V=np.array([variant.compute_s for variant in flat_variants]),
-        fill_V=np.array([variant.fill_s for variant in flat_variants]),
-        latency_H=np.array([accelerator.tiers[home.tier].latency_s.value for home in homes]),
-        tier_H=np.array([home.tier for home in homes], np.int64),
+        *pricing,
         size_bytes_TH=size_TH,
         start_T=np.array([tensor.start for tensor in workload.tensors], np.int64),
         end_T=np.array([tensor.end for tensor in workload.tensors], np.int64),
@@ -300,4 +310,8 @@ def _flatten(
         staging_bytes=streaming.staging_bytes,
         ring_bytes=float(streaming.staging_bytes - 2 * streaming.slice_bytes),
         prefetch_ops=streaming.prefetch_ops,
+        radix_E=table.radix_E,
+        first_record_N=table.first_record_N,
+        untabled_D=table.untabled_D,
+        table_QF=table.table_QF,
     )
