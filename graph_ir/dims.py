@@ -25,6 +25,7 @@ def bind_dims(graph: ir.Graph, dims: Mapping[str, int], source: str) -> None:
     """
     names = dimension_names(graph, source)
     unused = set(dims)
+    missing: dict[str, str] = {}
     for name, value in dims.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
             raise InputError(f"{source}: dimension {quoted(name)}: {value!r} is not a valid extent")
@@ -38,17 +39,20 @@ def bind_dims(graph: ir.Graph, dims: Mapping[str, int], source: str) -> None:
             name = _name(graph_input, axis)
             value, used = _value(name, dims)
             if value is None:
-                raise InputError(
-                    f"{source}: input {quoted(graph_input.name or '')}: dimension {quoted(name)} "
-                    f"has no value: give --dim {name}=N"
-                )
+                missing.setdefault(name, graph_input.name or "")
+                continue
             if value < 0:
                 raise InputError(
                     f"{source}: dimension {quoted(name)} comes to {value}, expected 0 or more"
                 )
             unused -= used
             extents.append(value)
-        graph_input.shape = ir.Shape(extents)
+        if not missing:
+            graph_input.shape = ir.Shape(extents)
+    if missing:
+        where = ", ".join(f"{quoted(name)} (of {quoted(of)})" for name, of in missing.items())
+        options = " ".join(f"--dim {name}=N" for name in missing)
+        raise InputError(f"{source}: dimensions without a value: {where}; give {options}")
     if unused:
         known = ", ".join(quoted(name) for name in names) or "none"
         raise InputError(f"{source}: no dimension called {quoted(min(unused))}; it has: {known}")
@@ -79,7 +83,8 @@ def _name(graph_input: ir.Value, axis: int) -> str:
     assert graph_input.shape is not None
     extent = graph_input.shape[axis]
     symbol = extent.value if isinstance(extent, ir.SymbolicDim) else None
-    return symbol or f"{graph_input.name}:{axis}"
+    # Some exporters write a question mark for every dimension that they do not know.
+    return symbol if symbol and symbol != "?" else f"{graph_input.name}:{axis}"
 
 
 def _value(name: str, dims: Mapping[str, int]) -> tuple[int | None, set[str]]:

@@ -196,7 +196,7 @@ class Folder:
             tensor.name = output.name
             constant = ir.Value(
                 name=output.name,
-                shape=ir.Shape(static_shape(tensor.shape)),  # type: ignore[arg-type]
+                shape=ir.Shape(static_shape(tensor.shape)),
                 type=ir.TensorType(tensor.dtype),
                 const_value=tensor,
             )

@@ -66,7 +66,7 @@ def _deserialize(proto: onnx.ModelProto, source: Path) -> ir.Model:
     try:
         model = ir.serde.deserialize_model(proto)
     except (ir.serde.SerdeError, ValueError, TypeError, NotImplementedError) as error:
-        cause = error
+        cause: Exception = error
         while cause.__cause__ is not None and isinstance(cause.__cause__, Exception):
             cause = cause.__cause__
         raise InputError(f"{source}: not a valid ONNX model: {reason_of(cause)}") from error

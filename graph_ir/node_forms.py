@@ -56,9 +56,10 @@ def form_of(value: ir.Value) -> TensorForm:
     return TensorForm(value.dtype, tuple(static_shape(value.shape)))
 
 
-def static_shape(shape: ir.Shape) -> tuple[int, ...]:
+def static_shape(shape: ir.Shape | ir.ShapeProtocol) -> tuple[int, ...]:
     """The extents of a shape that has no symbols."""
-    return tuple(int(extent) for extent in shape)
+    # Extents are ints here; the declared type leaves room for symbols.
+    return tuple(extent for extent in shape if isinstance(extent, int))
 
 
 def check_operator(node: ir.Node, opsets: Mapping[str, int], source: str) -> None:

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 Attribute = int | float | str | Sequence[int] | Sequence[float] | onnx.TensorProto | onnx.GraphProto
 
-# The oldest IR version that allows what the opset needs; onnxruntime refuses newer ones than it knows.
+# The oldest IR version that allows what the opset needs.
 IR_VERSIONS = {9: 4, 11: 6, 13: 7, 17: 8, 18: 8, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13}
 
 
