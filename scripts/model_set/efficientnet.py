@@ -114,7 +114,9 @@ def build(cache: Cache, name: str) -> None:
     out = builder.conv(out, "_conv_head", "_bn1")
     out = graph.node("GlobalAveragePool", [out], "pool")
     out = graph.node("Flatten", [out], "flatten", {"axis": 1})
-    head = [graph.weight(f"_fc.{part}", builder.state[f"_fc.{part}"]) for part in ("weight", "bias")]
+    head = [
+        graph.weight(f"_fc.{part}", builder.state[f"_fc.{part}"]) for part in ("weight", "bias")
+    ]
     graph.node("Gemm", [out, *head], "_fc", {"transB": 1}, output="logits")
     graph.add_output("logits", [1, 1000])
     with cache.writing(cache.model_path(name)) as path:

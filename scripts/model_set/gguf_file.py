@@ -15,7 +15,19 @@ Scalar = int | float | bool | str
 Value = Scalar | list[Scalar]
 
 # Type id in the metadata -> struct format.
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 _STRING, _ARRAY = 8, 9
 # Tensor type id -> elements and bytes of a block.
 _BLOCKS = {0: (1, 4), 3: (32, 20), 8: (32, 34)}

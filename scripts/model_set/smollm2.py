@@ -121,7 +121,9 @@ class Decoder:
         crossed = node("Mul", [turned, sin], f"{name}.sin")
         return node("Add", [straight, crossed], name, output=output)
 
-    def attention(self, query_1KGSH: str, key_1KTH: str, value_1KTH: str, mask: str, at: str) -> str:
+    def attention(
+        self, query_1KGSH: str, key_1KTH: str, value_1KTH: str, mask: str, at: str
+    ) -> str:
         """Grouped-query attention; the query heads of a group share their KV head by broadcast."""
         node = self.graph.node
         key = node("Unsqueeze", [key_1KTH, "axis_2"], f"{at}.key.group")
