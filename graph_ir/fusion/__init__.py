@@ -1,0 +1,1 @@
+"""Fusion of ONNX nodes into placement ops: grouping, never rewriting."""

@@ -1,0 +1,1 @@
+"""Per op family: its matrix products, vector work, and how the cores share it."""
