@@ -27,7 +27,7 @@ def export_python(cache: Cache) -> Path:
     if marker.exists() and marker.read_text(encoding="utf-8") == wanted:
         return python
     print("preparing the environment that exports BERT (once, about half a minute)", flush=True)
-    venv.EnvBuilder(with_pip=False, clear=True).create(folder)
+    venv.EnvBuilder(with_pip=False, clear=True, symlinks=os.name != "nt").create(folder)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     parent = sysconfig.get_path("purelib")
     hook = f"import site; site.addsitedir({parent!r})\n"

@@ -107,6 +107,8 @@ def export(output: Path, name: str, weights: Path | None) -> None:
         dynamic_shapes=shapes,
         verbose=False,
     )
+    if program is None:
+        raise RuntimeError("expected a program from the exporter, got none")
     model = program.model_proto
     model.graph.name = name
     strip(model)

@@ -162,10 +162,12 @@ def _decode_q4_1(blocks: np.ndarray) -> np.ndarray:
     """Scale, offset, 16 bytes: low nibbles are elements 0 to 15, high ones 16 to 31."""
     packed = blocks[:, 4:]
     quants = np.concatenate([packed & 15, packed >> 4], axis=1).astype(np.float32)
-    return quants * _halves(blocks, 0) + _halves(blocks, 2)
+    result: np.ndarray = quants * _halves(blocks, 0) + _halves(blocks, 2)
+    return result
 
 
 def _decode_q8_0(blocks: np.ndarray) -> np.ndarray:
     """Scale, 32 signed bytes."""
     quants = np.ascontiguousarray(blocks[:, 2:]).view(np.int8).astype(np.float32)
-    return quants * _halves(blocks, 0)
+    result: np.ndarray = quants * _halves(blocks, 0)
+    return result

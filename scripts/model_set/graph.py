@@ -32,7 +32,7 @@ class Graph:
 
     def weight(self, name: str, array: np.ndarray) -> str:
         """Adds a constant stored inside the model file."""
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.weights.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def external_weight(self, name: str, location: str, shape: list[int], offset: int) -> str:

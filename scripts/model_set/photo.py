@@ -93,7 +93,8 @@ def _triangle_weights(old: int, new: int) -> np.ndarray:
     reach = max(scale, 1.0)
     centres = (np.arange(new) + 0.5) * scale - 0.5
     weights = np.maximum(0.0, 1.0 - np.abs(centres[:, None] - np.arange(old)[None, :]) / reach)
-    return weights / weights.sum(axis=1, keepdims=True)
+    result: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+    return result
 
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -23,6 +23,7 @@ class Entry:
         weights: `real`, `random`, `none` (constants without content) or `data`.
         needs: entries that its sample inputs are made from; built first.
         target: file or folder in the cache, where it is not `<name>.onnx`.
+        companions: files beside it that hold its weights.
     """
 
     builder: str
@@ -31,6 +32,7 @@ class Entry:
     weights: str
     needs: tuple[str, ...] = ()
     target: str = ""
+    companions: tuple[str, ...] = ()
 
     @property
     def origin_text(self) -> str:
@@ -46,6 +48,11 @@ class Entry:
     def path(self, cache: Cache, name: str) -> Path:
         """What exists once it is built."""
         return cache.root / self.target if self.target else cache.model_path(name)
+
+    def is_built(self, cache: Cache, name: str) -> bool:
+        """Whether everything that it consists of is there."""
+        parts = (self.path(cache, name), *(cache.root / part for part in self.companions))
+        return all(part.exists() for part in parts)
 
 
 _PHOTOS = ("photos",)
@@ -70,19 +77,29 @@ ENTRIES: dict[str, Entry] = {
     "bert-base": Entry("bert.build", "transformers configuration", "Apache-2.0", "random"),
     "minilm": Entry("bert.build", sources.MINILM, "Apache-2.0", "real"),
     "minilm-int8": Entry("shipped.build", sources.MINILM_INT8, "Apache-2.0", "real"),
-    "minilm-contrib": Entry("shipped.build", sources.MINILM_CONTRIB, "Apache-2.0", "real"),
+    "minilm-contrib": Entry(
+        "shipped.build",
+        sources.MINILM_CONTRIB,
+        "Apache-2.0",
+        "real",
+        companions=("model.onnx_data",),
+    ),
     "ppocr-det": Entry("shipped.build", sources.PPOCR, "Apache-2.0", "real", _PHOTOS),
     "ppocr-rec": Entry("shipped.build", sources.PPOCR, "Apache-2.0", "real", _PHOTOS),
     "ppocr-cls": Entry("shipped.build", sources.PPOCR, "Apache-2.0", "real", _PHOTOS),
-    "magika": Entry("shipped.build", sources.MAGIKA, "Apache-2.0", "real"),
+    "magika": Entry("shipped.build", sources.MAGIKA, "Apache-2.0", "real", _PHOTOS),
     "open-nsfw": Entry("shipped.build", sources.OPEN_NSFW, "Apache-2.0, BSD-2", "real", _PHOTOS),
     "open-nsfw-clutter": Entry(
         "shipped.build", sources.OPEN_NSFW_CLUTTER, "MIT, BSD-2", "real", _PHOTOS
     ),
     "silero-vad": Entry("shipped.build", sources.SILERO, "MIT", "real"),
     "silero-vad-if": Entry("shipped.build", sources.SILERO, "MIT", "real"),
-    "smollm2-prefill": Entry("smollm2.build", sources.SMOLLM2, "Apache-2.0", "real"),
-    "smollm2-decode": Entry("smollm2.build", sources.SMOLLM2, "Apache-2.0", "real"),
+    "smollm2-prefill": Entry(
+        "smollm2.build", sources.SMOLLM2, "Apache-2.0", "real", companions=("smollm2.weights",)
+    ),
+    "smollm2-decode": Entry(
+        "smollm2.build", sources.SMOLLM2, "Apache-2.0", "real", companions=("smollm2.weights",)
+    ),
     "smollm2-tokenizer": Entry(
         "smollm2_tokenizer.build",
         sources.SMOLLM2,

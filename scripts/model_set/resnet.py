@@ -8,7 +8,7 @@ residual branch is scaled down so that activations keep their magnitude through 
 import numpy as np
 
 from model_set.cache import Cache
-from model_set.graph import Graph
+from model_set.graph import Attributes, Graph
 
 DEPTHS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 WIDTHS = (64, 128, 256, 512)
@@ -74,7 +74,7 @@ def build(cache: Cache, name: str) -> None:
     builder = Builder(name)
     graph = builder.graph
     out = builder.conv(graph.add_input("image", [1, 3, 224, 224]), "stem", (64, 3, 7), 2)
-    pooling = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    pooling: Attributes = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
     out = graph.node("MaxPool", [out], "stem.pool", pooling)
     channels = 64
     for stage, (depth, width) in enumerate(zip(DEPTHS[name], WIDTHS, strict=True), start=1):
