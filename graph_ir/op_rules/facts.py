@@ -150,8 +150,9 @@ def input_shape(node: ir.Node, index: int) -> tuple[int, ...]:
 
 
 def output_shape(node: ir.Node) -> tuple[int, ...]:
-    """Shape of the first output."""
-    return shape_of(node.outputs[0])
+    """Shape of the first output; where that is left out, of the first that is not."""
+    known = (value for value in node.outputs if value.shape is not None)
+    return shape_of(next(known, node.outputs[0]))
 
 
 def has_input(node: ir.Node, index: int) -> bool:
