@@ -144,7 +144,7 @@ def _bert(maker: Maker, shapes: Shapes) -> Arrays:
     mask = np.zeros((batch, length), np.int64)
     for row in range(batch):
         used = length if maker.seed == 0 else int(maker.random.integers(length // 2, length + 1))
-        ids[row, :used] = maker.text(BERT_IDS[1:-1], used)
+        ids[row, 1 : used - 1] = maker.text(BERT_IDS[1:-1], used - 2)
         ids[row, 0], ids[row, used - 1] = BERT_IDS[0], BERT_IDS[-1]
         mask[row, :used] = 1
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
