@@ -1,0 +1,1 @@
+"""Artifacts: write, verify, load, execute; and the plan executed in real memory."""

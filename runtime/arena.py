@@ -69,9 +69,10 @@ class Arena:
         """The bytes themselves where they lie together on one core, else None."""
         if region.mode == "partitioned":
             return None
-        buffer_B = self.tiers_CB[region.tier][core % len(self.tiers_CB[region.tier])]
+        buffer_CB = self.tiers_CB[region.tier]
         begin = region.offset + region.begin
-        return buffer_B[begin : begin + region.size_bytes]
+        view_B: Bytes = buffer_CB[core % len(buffer_CB), begin : begin + region.size_bytes]
+        return view_B
 
     def read(self, region: Region, core: int = 0) -> Bytes:
         """A copy of the bytes, gathered from all cores where they are partitioned."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from accelerator_sim.plan import IMAGE_TENSOR, STAGING_TENSOR, Plan, Residence
 from graph_ir.errors import InputError
+from graph_ir.subgraph import SubgraphExtractor
 from graph_ir.text import quoted
 from runtime.arena import Arena, Bytes, PlanViolationError, make_arena
 from runtime.compare import Difference, compare_outputs
@@ -128,7 +129,7 @@ def check_plan(
     arena = make_arena(plan, scale, limit_bytes)
     tensors = TensorMap(plan, types, scale)
     transfers = Transfers(plan, tensors, arena)
-    runner = OpRunner(model, plan, types, tensors, arena, transfers)
+    runner = OpRunner(SubgraphExtractor(model), plan, types, tensors, arena, transfers)
 
     written = _write_homes(model, plan, tensors, arena, transfers, feeds)
     births, deaths = _poisonings(plan, written)

@@ -4,8 +4,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from graph_ir.errors import InputError
 from runtime.manifest import FileRecord
@@ -24,7 +24,7 @@ def list_folder(folder: Path) -> tuple[str, ...]:
         raise InputError(f"{folder}: expected the folder of an artifact: {reason}") from error
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> BufferedReader:
     """Open a file that is neither a link nor a device.
 
     Raises:

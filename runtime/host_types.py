@@ -56,7 +56,7 @@ def _type_of(value: ir.Value) -> HostType | None:
     dtype = value.dtype or (constant.dtype if constant is not None else None)
     shape = value.shape
     if shape is None and constant is not None:
-        shape = ir.Shape(constant.shape)
+        shape = ir.Shape([extent if isinstance(extent, int) else -1 for extent in constant.shape])
     if dtype is None or shape is None or dtype is ir.DataType.STRING:
         return None
     extents = [extent for extent in shape if isinstance(extent, int) and extent >= 0]

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
+from accelerator_sim.validate import validate_plan
 
 from accelerator_sim.plan import PLAN_SCHEMA, Plan
 from accelerator_sim.report import REPORT_SCHEMA, Report
-from accelerator_sim.validate import validate_plan
 from graph_ir.errors import InputError
 from graph_ir.text import reason_of
 from runtime.folder import check_digest, check_listing, list_folder, read_listed, read_plain
@@ -92,7 +92,7 @@ def verify_artifact(path: Path) -> Artifact:
 def _consistently(path: Path, read: Callable[[Path, Identity], Artifact]) -> Artifact:
     """Read again where a writer exchanged the folder under us."""
     for attempt in range(_ATTEMPTS):
-        folder = Path(os.path.realpath(path))
+        folder = path.absolute()
         before = _identity(folder)
         try:
             artifact = read(folder, before)
@@ -135,10 +135,14 @@ def _verify(folder: Path, identity: Identity) -> Artifact:
     for name, record in artifact.manifest.files.items():
         check_digest(folder, name, record)
     for graph in artifact.manifest.graphs:
-        plan = artifact.plans[graph]
         where = str(folder / graph_files(graph)[1])
-        validate_plan(plan)
-        check_plan_matches_graph(plan, read_graph(artifact.model_path(graph)), where)
+        try:
+            validate_plan(artifact.plans[graph])
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        check_plan_matches_graph(
+            artifact.plans[graph], read_graph(artifact.model_path(graph)), where
+        )
     return artifact
 
 

@@ -80,8 +80,9 @@ def write_outputs(path: Path, arrays: Mapping[str, Array]) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        # numpy says ValueError where only a pickle could hold the array.
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: cannot write the outputs: {reason}") from error
 
 

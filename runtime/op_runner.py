@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 
 import numpy as np
-import onnx_ir as ir
-
 from accelerator_sim.plan import Plan
-from graph_ir.subgraph import extract
+from graph_ir.subgraph import SubgraphExtractor
 from graph_ir.text import quoted
 from runtime.arena import Arena, Bytes, PlanViolationError
 from runtime.host_types import HostType
@@ -20,14 +18,14 @@ class OpRunner:
 
     def __init__(
         self,
-        model: ir.Model,
+        extractor: SubgraphExtractor,
         plan: Plan,
         types: Mapping[str, HostType],
         tensors: TensorMap,
         arena: Arena,
         transfers: Transfers,
     ) -> None:
-        self._model = model
+        self._extractor = extractor
         self._plan = plan
         self._types = types
         self._tensors = tensors
@@ -45,8 +43,7 @@ class OpRunner:
         """
         op = self._plan.ops[index]
         where = f"op {quoted(op.name)}"
-        proto = ir.to_proto(extract(self._model, op.nodes, op.writes))
-        session = self.sessions.session_of(proto)
+        session = self.sessions.session_of(self._extractor.extract(op.nodes, op.writes))
         # Addresses do not keep memory alive: these arrays do until the op has run.
         operands = {name: self._input(name, index) for name in session.inputs}
         results = {name: self._output(name, index, operands) for name in session.outputs}
