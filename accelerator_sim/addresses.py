@@ -22,11 +22,13 @@ class TierAllocation:
     Attributes:
         tier: index.
         names: of the buffers.
+        sizes_bytes: of the buffers (per core in a per-core tier).
         allocation: their offsets, or why there are none.
     """
 
     tier: int
     names: tuple[str, ...]
+    sizes_bytes: tuple[int, ...]
     allocation: Allocation
 
 
@@ -68,7 +70,8 @@ def allocate_tiers(problem: PlacementProblem, homes: Sequence[int]) -> list[Tier
     for index, buffers in enumerate(tier_buffers(problem, homes)):
         capacity = int(problem.accelerator.tiers[index].capacity_bytes.value)
         names = tuple(buffer.name for buffer in buffers)
-        result.append(TierAllocation(index, names, allocate(buffers, capacity)))
+        sizes = tuple(buffer.size_bytes for buffer in buffers)
+        result.append(TierAllocation(index, names, sizes, allocate(buffers, capacity)))
     return result
 
 

@@ -64,8 +64,10 @@ class Residence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlanTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A buffer. `@staging` is the ring that slices of streamed weights pass through, `@image`
-    the outermost copy of the weights that are loaded inwards before the first inference.
+    """A buffer.
+
+    `@staging` is the ring that slices of streamed weights pass through, `@image` the outermost
+    copy of the weights that are loaded inwards before the first inference.
 
     Attributes:
         name: ONNX value name, or one of the two above.

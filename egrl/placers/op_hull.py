@@ -1,0 +1,184 @@
+"""Price tables of ops as points of a convex hull, over the tensors that are worth deciding."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelerator_sim.kernel import COMPUTE, FILL, OWN
+from accelerator_sim.problem import PlacementProblem
+
+NEGLIGIBLE_SHARE = 1e-3
+"""Tensors are left undecided, least effect first, while their effects sum to less of the floor."""
+
+MAX_COMBINATIONS = 256
+"""An op with more is priced over its most telling tensors only."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpHull:
+    """The price table of one op over the tensors that the program decides.
+
+    Attributes:
+        tensors: the decided ones.
+        homes_CJ: home of each of them in each combination.
+        early_C: duration without streams, fill included.
+        fill_C: launch overhead and latency.
+        own_CL: busy seconds of the tiers.
+        stream_CL: stream seconds from each tier.
+        ring_bytes_per_s_L: least ring bytes that a second of stream takes up.
+    """
+
+    tensors: tuple[int, ...]
+    homes_CJ: NDArray[np.int64]
+    early_C: NDArray[np.float64]
+    fill_C: NDArray[np.float64]
+    own_CL: NDArray[np.float64]
+    stream_CL: NDArray[np.float64]
+    ring_bytes_per_s_L: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Records of one op on the grid of its free tensors' allowed homes."""
+
+    tensors: tuple[int, ...]
+    homes: tuple[NDArray[np.int64], ...]
+    early: NDArray[np.float64]
+    late: NDArray[np.float64]
+    fill: NDArray[np.float64]
+    own: NDArray[np.float64]
+    stream: NDArray[np.float64]
+    ring: NDArray[np.float64]
+
+
+def op_hulls(problem: PlacementProblem) -> list[OpHull]:
+    """A hull per op; undecided tensors take whatever home is best for each quantity."""
+    tables = [_table(problem, op) for op in range(problem.op_count)]
+    effects = np.zeros(problem.tensor_count)
+    op_effects = [_effects(table) for table in tables]
+    for table, effect in zip(tables, op_effects, strict=True):
+        for tensor, seconds in zip(table.tensors, effect, strict=True):
+            effects[tensor] += seconds
+    allowance = NEGLIGIBLE_SHARE * floor_seconds(problem)
+    undecided: set[int] = set()
+    for tensor in sorted(problem.free_tensors.tolist(), key=lambda t: (effects[t], t)):
+        if effects[tensor] > allowance:
+            break
+        allowance -= effects[tensor]
+        undecided.add(tensor)
+    return [
+        _project(problem, table, effect, undecided)
+        for table, effect in zip(tables, op_effects, strict=True)
+    ]
+
+
+def floor_seconds(problem: PlacementProblem) -> float:
+    """`ideal`: every op with the best home for each operand, capacity and streams aside."""
+    arrays = problem.arrays
+    total = 0.0
+    homes = len(problem.homes)
+    for op in range(problem.op_count):
+        rows = range(arrays.row_start_N[op], arrays.row_start_N[op + 1])
+        best = np.inf
+        first = int(arrays.variant_start_N[op])
+        for v in range(int(arrays.variant_start_N[op + 1]) - first):
+            own_K = np.zeros(arrays.cost_CK.shape[1])
+            for row in rows:
+                cell = int(arrays.row_cell_E[row]) + v * homes
+                allowed = problem.allowed_TH[arrays.row_tensor_E[row]]
+                own_K += arrays.cost_CK[cell : cell + homes][allowed].min(axis=0)
+            seconds = max(arrays.compute_V[first + v], float(own_K.max(initial=0.0)))
+            best = min(best, seconds + arrays.fill_V[first + v])
+        total += best
+    return total
+
+
+def _table(problem: PlacementProblem, op: int) -> _Table:
+    arrays = problem.arrays
+    tiers = len(arrays.capacity_bytes_L)
+    rows = range(int(arrays.row_start_N[op]), int(arrays.row_start_N[op + 1]))
+    step_of: dict[int, int] = {}
+    for row in rows:
+        if arrays.radix_E[row] > 0:
+            tensor = int(arrays.row_tensor_E[row])
+            step_of[tensor] = step_of.get(tensor, 0) + int(arrays.radix_E[row])
+    first = int(arrays.first_record_N[op])
+    if first < 0:
+        return _floor_table(problem, op)
+    tensors = tuple(step_of)
+    homes = tuple(np.flatnonzero(problem.allowed_TH[t]) for t in tensors)
+    shape = tuple(len(h) for h in homes)
+    index = np.full(shape, first, np.int64)
+    for axis, (tensor, allowed) in enumerate(zip(tensors, homes, strict=True)):
+        along = [1] * len(shape)
+        along[axis] = -1
+        index = index + (allowed * step_of[tensor]).reshape(along)
+    records = arrays.table_QF[index]
+    resources = arrays.cost_CK.shape[1]
+    own = records[..., OWN : OWN + tiers]
+    stream = records[..., OWN + resources : OWN + resources + tiers]
+    ring = records[..., OWN + resources + tiers :]
+    core = np.maximum(records[..., COMPUTE], records[..., OWN : OWN + resources].max(axis=-1))
+    late = np.maximum(core, (own + stream).max(axis=-1))
+    fill = records[..., FILL]
+    return _Table(tensors, homes, core + fill, late + fill, fill, own, stream, ring)
+
+
+def _floor_table(problem: PlacementProblem, op: int) -> _Table:
+    """An op with too many operands for a table: its least time, whatever the homes."""
+    arrays = problem.arrays
+    tiers = len(arrays.capacity_bytes_L)
+    homes = len(problem.homes)
+    rows = range(int(arrays.row_start_N[op]), int(arrays.row_start_N[op + 1]))
+    first = int(arrays.variant_start_N[op])
+    seconds, least_own = [], []
+    for v in range(int(arrays.variant_start_N[op + 1]) - first):
+        own_K = np.zeros(arrays.cost_CK.shape[1])
+        for row in rows:
+            cell = int(arrays.row_cell_E[row]) + v * homes
+            allowed = problem.allowed_TH[arrays.row_tensor_E[row]]
+            own_K += arrays.cost_CK[cell : cell + homes][allowed].min(axis=0)
+        seconds.append(max(float(arrays.compute_V[first + v]), float(own_K.max(initial=0.0))))
+        least_own.append(own_K[:tiers])
+    fill = float(arrays.fill_V[first : first + len(seconds)].min())
+    zeros = np.zeros(tiers)
+    own = np.min(least_own, axis=0)
+    early = np.array(min(seconds) + fill)
+    return _Table((), (), early, early, np.array(fill), own, zeros, zeros)
+
+
+def _effects(table: _Table) -> list[float]:
+    """Seconds by which each tensor's home alone can change the op, at most."""
+    return [
+        float((table.late.max(axis=axis) - table.late.min(axis=axis)).max())
+        for axis in range(len(table.tensors))
+    ]
+
+
+def _project(
+    problem: PlacementProblem, table: _Table, effects: list[float], undecided: set[int]
+) -> OpHull:
+    kept = [axis for axis, tensor in enumerate(table.tensors) if tensor not in undecided]
+    kept.sort(key=lambda axis: (-effects[axis], axis))
+    while kept and np.prod([len(table.homes[axis]) for axis in kept]) > MAX_COMBINATIONS:
+        kept.pop()
+    kept.sort()
+    dropped = tuple(axis for axis in range(len(table.tensors)) if axis not in kept)
+    tiers = len(problem.arrays.capacity_bytes_L)
+    grids = np.meshgrid(*(table.homes[axis] for axis in kept), indexing="ij")
+    count = int(np.prod([len(table.homes[axis]) for axis in kept], initial=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        density = np.where(table.stream > 0, table.ring / table.stream, np.inf)
+    least = density.reshape(-1, tiers).min(axis=0)
+    return OpHull(
+        tensors=tuple(table.tensors[axis] for axis in kept),
+        homes_CJ=np.stack([g.reshape(-1) for g in grids], axis=1)
+        if kept
+        else np.zeros((1, 0), np.int64),
+        early_C=table.early.min(axis=dropped).reshape(count),
+        fill_C=table.fill.min(axis=dropped).reshape(count),
+        own_CL=table.own.min(axis=dropped).reshape(count, tiers),
+        stream_CL=table.stream.min(axis=dropped).reshape(count, tiers),
+        ring_bytes_per_s_L=np.where(np.isfinite(least), least, 0.0),
+    )
