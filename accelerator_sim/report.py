@@ -58,9 +58,11 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         best_known_s: best latency that any placer found in this run.
         references: latency in seconds by placer; `all-outermost`, `native`, `acts-first`, `greedy`
             and `ideal` always. A placer that found nothing feasible is left out.
-        speedup_over_native: native latency over latency.
-        speedup_over_best_reference: best of the stated references (without `ideal`) over latency.
-        best_reference: its name.
+        speedup_over_native: native latency over latency; null where native found nothing feasible
+            (pins can fill a tier that it needs).
+        speedup_over_best_reference: best of the stated references (without `ideal`) over latency;
+            null where none found anything feasible.
+        best_reference: its name, or "".
         gap_closed: share of (best reference - bound) that was closed, the bound being
             `lower_bound_s` or else `ideal`; null where the gap is below 2 %.
         placement_matters: False where best reference and bound are within 2 %.
@@ -80,8 +82,8 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gap: float | None
     best_known_s: float
     references: dict[str, float]
-    speedup_over_native: float
-    speedup_over_best_reference: float
+    speedup_over_native: float | None
+    speedup_over_best_reference: float | None
     best_reference: str
     gap_closed: float | None
     placement_matters: bool
