@@ -104,6 +104,11 @@ def _contraction(node: ir.Node) -> Contraction:
         return parse_contraction(
             node_name(node), equation, input_shape(node, 0), input_shape(node, 1)
         )
+    if any(node.attributes.get_int(name, 0) for name in ("transBatchA", "transBatchB")):
+        raise InputError(
+            f"no lowering rule for op {key} (node {node_name(node)}): "
+            "expected batch axes in place, got transBatchA or transBatchB"
+        )
     first = input_shape(node, left)
     if key == "com.microsoft::MatMulNBits":
         inner, columns = node.attributes.get_int("K", 0), node.attributes.get_int("N", 0)
