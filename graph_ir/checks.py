@@ -5,15 +5,35 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 
 import onnx
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 
 from graph_ir.errors import InputError
 from graph_ir.external_data import check_external_tensor
 from graph_ir.tensor_checks import check_inline_tensor
 from graph_ir.text import quoted
 
+# Sparse tensors, types and undefined ones are left out: no supported operator takes them.
+_ATTRIBUTE_TYPES = frozenset(
+    {
+        onnx.AttributeProto.FLOAT,
+        onnx.AttributeProto.INT,
+        onnx.AttributeProto.STRING,
+        onnx.AttributeProto.TENSOR,
+        onnx.AttributeProto.GRAPH,
+        onnx.AttributeProto.FLOATS,
+        onnx.AttributeProto.INTS,
+        onnx.AttributeProto.STRINGS,
+        onnx.AttributeProto.TENSORS,
+        onnx.AttributeProto.GRAPHS,
+    }
+)
+
 
 def check_proto(proto: onnx.ModelProto, source: Path) -> tuple[Path, ...]:
     """Checks everything that can be checked without knowing the operators.
+
+    Where external data is fine, its location becomes the absolute path that was checked.
 
     Args:
         proto: the parsed model.
@@ -25,20 +45,34 @@ def check_proto(proto: onnx.ModelProto, source: Path) -> tuple[Path, ...]:
     Raises:
         InputError: duplicate or missing names, dangling inputs, cycles, sizes that do not match.
     """
-    try:
-        _check_graph(proto.graph, str(source), frozenset())
-        for function in proto.functions:
-            _check_function(function, str(source))
-        data_files: dict[Path, None] = {}
-        for name, tensor in _tensors(proto):
-            where = f"{source}: tensor {quoted(name)}"
-            if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                data_files[check_external_tensor(where, tensor, source.parent)] = None
-            else:
-                check_inline_tensor(where, tensor)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source}: a name in it is not UTF-8") from error
+    _check_text(proto, str(source))
+    _check_graph(proto.graph, str(source), frozenset())
+    for function in proto.functions:
+        _check_function(function, str(source))
+    data_files: dict[Path, None] = {}
+    for name, tensor in _tensors(proto):
+        where = f"{source}: tensor {quoted(name)}"
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            data_files[check_external_tensor(where, tensor, source)] = None
+        else:
+            check_inline_tensor(where, tensor)
     return tuple(data_files)
+
+
+def _check_text(message: Message, source: str) -> None:
+    """Protobuf hands out names that are not UTF-8 as bytes, or fails when they are read."""
+    for field, value in message.ListFields():
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            for part in [value] if isinstance(value, Message) else value:
+                _check_text(part, source)
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            try:
+                texts = [value] if isinstance(value, (str, bytes)) else list(value)
+                valid = all(isinstance(text, str) for text in texts)
+            except UnicodeDecodeError:
+                valid = False
+            if not valid:
+                raise InputError(f"{source}: text in {field.full_name} is not UTF-8")
 
 
 def _check_graph(graph: onnx.GraphProto, source: str, outer: Set[str]) -> None:
@@ -50,12 +84,15 @@ def _check_graph(graph: onnx.GraphProto, source: str, outer: Set[str]) -> None:
     _check_unique(initializers, f"{source}: initializer")
     # An initializer may also be an input (its default value), a node's output may be neither.
     _check_unique([*produced, *dict.fromkeys([*inputs, *initializers])], f"{source}: value")
+    _check_unique([node.name for node in graph.node if node.name], f"{source}: node")
+    _check_unique([value.name for value in graph.output], f"{source}: output")
     known = outer | {*inputs, *initializers, *produced}
     for index, node in enumerate(graph.node):
         where = f"{source}: {describe(node, index)}"
         for name in node.input:
             if name and name not in known:
                 raise InputError(f"{where}: its input {quoted(name)} is produced by nothing")
+        _check_attributes(node, where)
         for attribute in node.attribute:
             for subgraph in _subgraphs(attribute):
                 _check_graph(subgraph, source, known)
@@ -76,6 +113,7 @@ def _check_function(function: onnx.FunctionProto, source: str) -> None:
                 raise InputError(
                     f"{where}: {describe(node, index)}: input {quoted(name)} is produced by nothing"
                 )
+        _check_attributes(node, where)
         for attribute in node.attribute:
             for subgraph in _subgraphs(attribute):
                 _check_graph(subgraph, where, known)
@@ -83,6 +121,15 @@ def _check_function(function: onnx.FunctionProto, source: str) -> None:
         if name not in known:
             raise InputError(f"{where}: output {quoted(name)} is produced by nothing")
     _check_acyclic(list(function.node), where)
+
+
+def _check_attributes(node: onnx.NodeProto, where: str) -> None:
+    _check_unique([attribute.name for attribute in node.attribute], f"{where}: attribute")
+    for attribute in node.attribute:
+        if attribute.type not in _ATTRIBUTE_TYPES:
+            raise InputError(
+                f"{where}: attribute {quoted(attribute.name)}: unsupported type {attribute.type}"
+            )
 
 
 def _check_unique(names: list[str], where: str) -> None:

@@ -10,13 +10,14 @@ from graph_ir.errors import InputError
 from graph_ir.tensor_checks import declared_bytes
 
 
-def check_external_tensor(where: str, tensor: onnx.TensorProto, folder: Path) -> Path:
+def check_external_tensor(where: str, tensor: onnx.TensorProto, model_file: Path) -> Path:
     """Checks an external tensor's place and size without reading it.
 
     Args:
         where: file and tensor, for the message.
         tensor: one whose data is external.
-        folder: of the model file; the data may not be outside it.
+        model_file: the data may not be outside its folder. Its location in the tensor becomes the
+            absolute path that was checked.
 
     Returns:
         The data file.
@@ -26,7 +27,7 @@ def check_external_tensor(where: str, tensor: onnx.TensorProto, folder: Path) ->
     """
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
-    path = _contained_path(where, location, folder)
+    path = _contained_path(where, location, model_file)
     try:
         status = path.stat()
     except OSError as error:
@@ -49,11 +50,18 @@ def check_external_tensor(where: str, tensor: onnx.TensorProto, folder: Path) ->
             f"{where}: needs bytes {offset} to {offset + length} of {location!r}, "
             f"which has {status.st_size}"
         )
+    for entry in tensor.external_data:
+        if entry.key == "location":
+            entry.value = os.path.realpath(path)
     return path
 
 
-def _contained_path(where: str, location: str, folder: Path) -> Path:
-    """The file that a location names, refused where it leaves the folder."""
+def _contained_path(where: str, location: str, model_file: Path) -> Path:
+    """The file that a location names, refused where it leaves the model's folder.
+
+    A download cache may hold links to the model and its data, which then are side by side
+    where the links lead.
+    """
     windows = PureWindowsPath(location)
     if not location or "\0" in location:
         raise InputError(f"{where}: external data without a file name")
@@ -61,9 +69,10 @@ def _contained_path(where: str, location: str, folder: Path) -> Path:
         raise InputError(f"{where}: its data file {location!r} is an absolute path")
     if ".." in PurePosixPath(location).parts or ".." in windows.parts:
         raise InputError(f"{where}: its data file {location!r} leaves the model's folder")
-    path = folder / location
-    root = os.path.realpath(folder)
-    if os.path.commonpath([root, os.path.realpath(path)]) != root:
+    path = model_file.parent / location
+    real = os.path.realpath(path)
+    roots = (os.path.realpath(model_file.parent), os.path.dirname(os.path.realpath(model_file)))
+    if not any(os.path.commonpath([root, real]) == root for root in roots):
         raise InputError(f"{where}: its data file {location!r} is a link out of the folder")
     return path
 

@@ -47,6 +47,8 @@ def load_model(path: str | Path, dims: Mapping[str, int] = _NO_DIMS) -> Model:
     model = _deserialize(proto, source)
     inline_functions(model, str(source))
     graph = model.graph
+    # onnxruntime does not ask for its own domain to be declared.
+    graph.opset_imports.setdefault("com.microsoft", 1)
     common.RemoveInitializersFromInputsPass()(model)
     common.RemoveUnusedNodesPass()(model)
     graph.sort()
@@ -70,7 +72,6 @@ def _deserialize(proto: onnx.ModelProto, source: Path) -> ir.Model:
         while cause.__cause__ is not None and isinstance(cause.__cause__, Exception):
             cause = cause.__cause__
         raise InputError(f"{source}: not a valid ONNX model: {reason_of(cause)}") from error
-    ir.external_data.set_base_dir(model.graph, source.parent.resolve())
     return model
 
 

@@ -141,3 +141,30 @@ def _onnx_forms(node: OneNode) -> dict[str, TensorForm]:
         if kind.tensor_type.elem_type:
             forms[name] = TensorForm(ir.DataType(kind.tensor_type.elem_type), shape)
     return forms
+
+
+def check_types(node: ir.Node, opsets: Mapping[str, int], source: str) -> None:
+    """Refuses operand types that a standard operator does not take, and mixtures of them.
+
+    Raises:
+        InputError: naming the node and the operand.
+    """
+    if node.domain != _STANDARD_DOMAIN:
+        return
+    schema = onnx.defs.get_schema(node.op_type, opsets[""], "")
+    parameters = list(schema.inputs)
+    bound: dict[str, ir.DataType] = {}
+    for index, value in enumerate(node.inputs):
+        if value is None or value.dtype is None:
+            continue
+        parameter = parameters[min(index, len(parameters) - 1)]
+        where = f"{source}: {describe_node(node)}: input {quoted(value.name or '')}"
+        if _type_text(value.dtype) not in parameter.types:
+            raise InputError(f"{where}: the operator does not take {value.dtype.name}")
+        expected = bound.setdefault(parameter.type_str, value.dtype)
+        if parameter.is_homogeneous and expected != value.dtype:
+            raise InputError(f"{where}: is {value.dtype.name}, another operand {expected.name}")
+
+
+def _type_text(data_type: ir.DataType) -> str:
+    return f"tensor({data_type.name.lower()})"

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from graph_ir.branches import take_branch
 from graph_ir.errors import InputError
 from graph_ir.folding import Folder, check_extents
-from graph_ir.node_forms import check_operator, describe_node, infer_forms, is_constant
+from graph_ir.node_forms import check_operator, check_types, describe_node, infer_forms, is_constant
 from graph_ir.text import quoted
 
 _CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
@@ -48,6 +48,7 @@ def make_static(graph: ir.Graph, opsets: Mapping[str, int], source: str) -> int:
                 "supported"
             )
         check_operator(node, opsets, source)
+        check_types(node, opsets, source)
         if not folder.fold(node):
             _infer(node, opsets, source)
     return folder.folded

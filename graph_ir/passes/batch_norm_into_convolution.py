@@ -2,7 +2,7 @@
 
 BatchNormalization(Conv(x, W, b)) -> Conv(x, W s, b s + t) with s = scale / sqrt(var + epsilon) and
 t = bias - mean s, for each output channel; likewise Mul, Div, Add and Sub by constants, and
-ConvTranspose and Gemm in the place of Conv.
+ConvTranspose, Gemm and BatchNormalization itself in the place of Conv.
 """
 
 from collections.abc import Callable
@@ -67,16 +67,20 @@ def _fold(node: ir.Node) -> bool:
         return False
     if source.is_graph_output() or len(source.uses()) != 1:
         return False
+    if producer.attributes.get_int("training_mode", 0) != 0:
+        return False
     weight, bias = producer.inputs[1], None
-    weights = constant_array(weight)
+    weights, channels = constant_array(weight), affine.scale.shape
     if weight is None or weights is None or weight.dtype not in _FLOATS:
+        return False
+    if producer.op_type == "BatchNormalization" and weights.shape != channels:
         return False
     if len(producer.inputs) > 2 and producer.inputs[2] is not None:
         bias = constant_array(producer.inputs[2])
-        if bias is None:
+        if bias is None or bias.shape not in ((), (1,), channels, (1, *channels)):
             return False
-    wide_bias = None if bias is None else bias.astype(np.float64)
     with np.errstate(all="ignore"):
+        wide_bias = None if bias is None else bias.astype(np.float64)
         folded = _FOLDERS[producer.op_type](producer, weights.astype(np.float64), wide_bias, affine)
         new_weight = folded.weight.astype(weights.dtype)
         new_bias = folded.bias.astype(weights.dtype)
@@ -138,12 +142,13 @@ def _batch_norm(node: ir.Node) -> _Affine | None:
         return None
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
         return None
+    channels = shape_of(source)[1:2]
     operands = [constant_array(value) for value in node.inputs[1:5]]
-    given = [operand.astype(np.float64) for operand in operands if operand is not None]
+    given = [array for array in operands if array is not None and array.shape == channels]
     if len(given) != 4:
         return None
-    scale, bias, mean, variance = given
     with np.errstate(all="ignore"):
+        scale, bias, mean, variance = (array.astype(np.float64) for array in given)
         factor = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
         return _Affine(source, factor, bias - mean * factor)
 
@@ -194,8 +199,16 @@ def _gemm(
     return _Folded(weight * _along(affine.scale, axis, 2), _shifted(wide, affine))
 
 
+def _batch_norm_operands(
+    node: ir.Node, weight: Float64Array, bias: Float64Array | None, affine: _Affine
+) -> _Folded:
+    """Scale [C] and bias [C], which is always there."""
+    return _Folded(weight * affine.scale, _shifted(bias, affine))
+
+
 _FOLDERS: dict[str, Callable[[ir.Node, Float64Array, Float64Array | None, _Affine], _Folded]] = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "Gemm": _gemm,
+    "BatchNormalization": _batch_norm_operands,
 }
