@@ -84,7 +84,7 @@ def relax(table: CostTable, program: LinearProgram, time_limit_s: float) -> Rela
     highs = _solver(program, time_limit_s, integers=False)
     highs.run()
     status = highs.getModelStatus()
-    if status == highspy.HighsModelStatus.kInfeasible:
+    if status in _infeasible_statuses():
         return Relaxation(0.0, True, None)
     if status != highspy.HighsModelStatus.kOptimal:
         return Relaxation(0.0, False, None)
@@ -146,7 +146,7 @@ def branch(
         highs.setSolution(start)
     highs.run()
     status = highs.getModelStatus()
-    if status == highspy.HighsModelStatus.kInfeasible:
+    if status in _infeasible_statuses():
         return Branched(0.0, True, True, None)
     info = highs.getInfo()
     dual = info.mip_dual_bound if program.has_integers else info.objective_function_value
@@ -165,6 +165,16 @@ def _found_homes(
         return None
     homes = program.homes(table, np.asarray(highs.getSolution().col_value))
     return homes if is_feasible(table, homes) else None
+
+
+def _infeasible_statuses() -> tuple[highspy.HighsModelStatus, ...]:
+    """Every program has a lower bound of 0, so that "unbounded or infeasible" is infeasible."""
+    import highspy
+
+    return (
+        highspy.HighsModelStatus.kInfeasible,
+        highspy.HighsModelStatus.kUnboundedOrInfeasible,
+    )
 
 
 def _lowered(objective: float) -> float:
