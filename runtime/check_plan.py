@@ -31,7 +31,7 @@ from runtime.op_runner import OpRunner
 from runtime.op_sessions import EXACT
 from runtime.session import check_inputs, input_ports, make_session, run_session
 from runtime.tensor_map import TensorMap, scale_of
-from runtime.transfers import Transfers, as_bytes
+from runtime.transfers import Transfers
 
 Array = NDArray[np.generic]
 _Poisonings = list[list[tuple[Residence, int]]]
@@ -119,7 +119,7 @@ def check_plan(
         InputError: the inputs do not fit the graph, or too much memory would be needed.
         PlanViolationError: the plan cannot be executed.
     """
-    session = make_session(model_path, EXACT)
+    session = make_session(model_path, EXACT, prepack=False)
     feeds = check_inputs(input_ports(session), inputs)
     expected = run_session(session, feeds)
     del session
@@ -179,7 +179,13 @@ def _write_homes(
     }
     loaded = {copy.tensor for copy in plan.copies if copy.phase == "load"}
     homes = {name: data_B for name, data_B in weights.items() if name not in loaded}
-    homes.update({name: as_bytes(array) for name, array in feeds.items() if name in planned})
+    homes.update(
+        {
+            name: np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            for name, array in feeds.items()
+            if name in planned
+        }
+    )
     for name, data_B in homes.items():
         region = tensors.region(name, 0)
         if region.size_bytes != data_B.size:

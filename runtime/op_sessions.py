@@ -90,7 +90,7 @@ class OpSessions:
         key = proto.SerializeToString(deterministic=True)
         session = self._sessions.get(key)
         if session is None:
-            session = make_session(key, EXACT)
+            session = make_session(key, EXACT, prepack=False)
             self._sessions[key] = session
         return OpSession(session, inputs, outputs)
 

@@ -62,7 +62,10 @@ class Port:
 
 
 def make_session(
-    model: Path | bytes, execution: Execution, threads: int | None = None
+    model: Path | bytes,
+    execution: Execution,
+    threads: int | None = None,
+    prepack: bool = True,
 ) -> ort.InferenceSession:
     """A CPU session; a model given by path has its external weights memory-mapped.
 
@@ -70,6 +73,7 @@ def make_session(
         model: path of a file, or serialized model.
         execution: options.
         threads: instead of those of `execution`.
+        prepack: whether kernels may rearrange constant weights when the session is made.
 
     Raises:
         InputError: onnxruntime refuses the model.
@@ -83,6 +87,8 @@ def make_session(
         options.add_session_config_entry(
             "session.qdq_matmulnbits_accuracy_level", str(execution.accuracy_level)
         )
+    if not prepack:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     source = model if isinstance(model, bytes) else str(model)
     try:
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])

@@ -65,13 +65,7 @@ class TensorMap:
             PlanViolationError: nowhere, or outside the memory that it shares.
         """
         owner, begin = self.owner(name)
-        residence = self.residence(owner, op)
-        if residence is None:
-            raise PlanViolationError(
-                f"tensor {quoted(name)}: has no place when op {op} needs it; "
-                f"it lives in {_spans(owner)}"
-            )
-        whole = self.place(owner, residence)
+        whole = self.memory(owner.name, op)
         size_bytes = self._types[name].size_bytes if name in self._types else whole.size_bytes
         if begin + size_bytes > self._scale * owner.size_bytes:
             raise PlanViolationError(
@@ -79,6 +73,21 @@ class TensorMap:
                 f"{quoted(owner.name)}, which has {self._scale * owner.size_bytes}"
             )
         return Region(whole.tier, whole.mode, whole.offset, whole.share_bytes, begin, size_bytes)
+
+    def memory(self, owner_name: str, op: int) -> Region:
+        """The whole dilated memory of a tensor that owns it, when op `op` runs.
+
+        Raises:
+            PlanViolationError: nowhere.
+        """
+        owner = self._tensor(owner_name)
+        residence = self.residence(owner, op)
+        if residence is None:
+            raise PlanViolationError(
+                f"tensor {quoted(owner_name)}: has no place when op {op} needs it; "
+                f"it lives in {_spans(owner)}"
+            )
+        return self.place(owner, residence)
 
     def residence(self, owner: PlanTensor, op: int) -> Residence | None:
         """The residence that covers an op; one may reach over from the inference before."""
