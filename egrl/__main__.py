@@ -1,0 +1,6 @@
+"""`python -m egrl`."""
+
+from egrl.cli.main import run
+
+if __name__ == "__main__":
+    run()

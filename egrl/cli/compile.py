@@ -1,0 +1,81 @@
+"""`egrl compile`: an ONNX model in, an artifact out."""
+
+import argparse
+from pathlib import Path
+
+from egrl.cli.files import check_writable
+from egrl.cli.parser import Verbs
+from egrl.cli.values import extents, not_built, whole_number
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "compile",
+        help="place a model on an accelerator and write an artifact",
+        description="Compiles an ONNX model: fuses and lowers it, places every tensor, gives "
+        "addresses, writes an artifact, and prints its report.",
+    )
+    parser.add_argument("model", metavar="MODEL.onnx")
+    parser.add_argument("--target", required=True, metavar="NAME|FILE.toml", help="accelerator")
+    parser.add_argument(
+        "--precision", metavar="TYPE", help="execution type, e.g. fp16 (default: the target's)"
+    )
+    parser.add_argument(
+        "--compress", action="append", default=[], metavar="METHOD:OPTIONS", help="not built yet"
+    )
+    parser.add_argument("--placer", default="auto", metavar="NAME", help="default: auto")
+    parser.add_argument(
+        "--budget", default="30s", metavar="30s|4000ev", help="of the search (default: 30s)"
+    )
+    parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="default: 0")
+    parser.add_argument(
+        "--dim",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="extent of a symbolic dimension (may be repeated)",
+    )
+    parser.add_argument(
+        "--constraints", type=Path, metavar="F.toml", help='[pins] with lines tensor = "HOME"'
+    )
+    parser.add_argument("--evaluator", metavar="CMD", help="not built yet")
+    parser.add_argument(
+        "--write-problem", type=Path, metavar="F.json", help="also write the problem for audit"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="OUT.egrl", help="artifact to write"
+    )
+    parser.set_defaults(command=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    """Compile."""
+    not_built("--compress", args.compress)
+    not_built("--evaluator", args.evaluator)
+    dims = extents(args.dim)
+    check_writable(args.write_problem)
+
+    from accelerator_sim.report_text import report_text
+    from egrl import api
+    from egrl.cli.progress import shown_progress
+
+    with shown_progress("compile", args.budget) as progress:
+        outcome = api.compile(
+            args.model,
+            out=args.out,
+            target=args.target,
+            precision=args.precision,
+            dims=dims,
+            placer=args.placer,
+            budget=args.budget,
+            seed=args.seed,
+            constraints=args.constraints,
+            write_problem=args.write_problem,
+            progress=progress,
+        )
+    for report in outcome.reports.values():
+        print(report_text(report))
+        print()
+    print(f"wrote {outcome.path}")
+    return 0

@@ -1,0 +1,51 @@
+"""`egrl inspect`: what an artifact holds."""
+
+import argparse
+from pathlib import Path
+
+from egrl.cli.parser import Verbs
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("inspect", help="say what an artifact holds")
+    parser.add_argument("artifact", type=Path, metavar="OUT.egrl")
+    parser.set_defaults(command=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    """Inspect."""
+    from accelerator_sim.units import bytes_text, plain, seconds_text
+    from runtime.load import load_artifact
+
+    artifact = load_artifact(args.artifact)
+    manifest = artifact.manifest
+    seeds = ", ".join(f"{plain(name)} {seed}" for name, seed in manifest.seeds.items())
+    rows = (
+        ("artifact", f"{args.artifact}, schema {manifest.schema}"),
+        ("made by", f"egrl {plain(manifest.tool_version)}"),
+        ("source", f"{plain(manifest.source.name)}, sha256 {plain(manifest.source.sha256)}"),
+        ("target", f"{plain(manifest.target)}, {plain(manifest.execution_type)}"),
+        (
+            "placed by",
+            f"{plain(manifest.placer)}, budget {plain(manifest.budget)}, seed {seeds or '-'}",
+        ),
+        ("passes", ", ".join(plain(p.name) for p in manifest.passes) or "none changed anything"),
+        (
+            "execution",
+            f"onnxruntime {plain(manifest.onnxruntime_version) or '-'}, optimization "
+            f"{manifest.execution.optimization_level}, threads "
+            f"{manifest.execution.intra_op_threads or 'all'}",
+        ),
+    )
+    for label, text in rows:
+        print(f"{label:<10} {text}")
+    for graph in manifest.graphs:
+        plan, report = artifact.plans[graph], artifact.reports[graph]
+        print(
+            f"{'graph':<10} {graph}: {len(plan.ops)} ops, {len(plan.tensors)} tensors, "
+            f"{len(plan.copies)} copies, latency {seconds_text(report.latency_s)}"
+        )
+    for name, record in manifest.files.items():
+        print(f"{'file':<10} {name:<24} {bytes_text(record.size_bytes):>10}  {record.sha256[:16]}")
+    return 0
