@@ -22,6 +22,7 @@ import numpy as np
 
 from accelerator_sim.problem import PlacementProblem
 from egrl.placers.op_hull import OpHull, floor_seconds, op_hulls
+from graph_ir.errors import UnmetRequirementError
 
 MIB = float(1 << 20)
 
@@ -71,9 +72,18 @@ class PlacementModel:
     home_columns: dict[int, list[tuple[int, int]]]
 
 
-def build_model(problem: PlacementProblem) -> PlacementModel:
-    """The program of a problem."""
+def build_model(problem: PlacementProblem, max_columns: int) -> PlacementModel:
+    """The program of a problem.
+
+    Raises:
+        UnmetRequirementError: it would have more columns than `max_columns`.
+    """
     hulls = op_hulls(problem)
+    weights = sum(len(hull.early_C) for hull in hulls)
+    if weights > max_columns:
+        raise UnmetRequirementError(
+            f"exact: the program has more than {weights} columns, expected at most {max_columns}"
+        )
     time_unit_s = max(floor_seconds(problem) / max(1, problem.op_count), 1e-12)
     linear = LinearModel()
     decided = sorted({tensor for hull in hulls for tensor in hull.tensors})

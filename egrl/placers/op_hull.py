@@ -39,9 +39,22 @@ class OpHull:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """Records of one op on the grid of its free tensors' allowed homes."""
+class OpTable:
+    """Records of one op on the grid of its free tensors' allowed homes.
 
+    Attributes:
+        complete: False where the op has too many operands, and this is its least record only.
+        tensors: an axis of the grid each.
+        homes: allowed homes along each axis.
+        early: duration without streams.
+        late: duration with all streams late.
+        fill: launch overhead and latency.
+        own: busy seconds of the tiers (last axis).
+        stream: stream seconds from each tier (last axis).
+        ring: bytes of the ring that the stream takes up (last axis).
+    """
+
+    complete: bool
     tensors: tuple[int, ...]
     homes: tuple[NDArray[np.int64], ...]
     early: NDArray[np.float64]
@@ -54,7 +67,7 @@ class _Table:
 
 def op_hulls(problem: PlacementProblem) -> list[OpHull]:
     """A hull per op; undecided tensors take whatever home is best for each quantity."""
-    tables = [_table(problem, op) for op in range(problem.op_count)]
+    tables = [op_table(problem, op) for op in range(problem.op_count)]
     effects = np.zeros(problem.tensor_count)
     op_effects = [_effects(table) for table in tables]
     for table, effect in zip(tables, op_effects, strict=True):
@@ -94,7 +107,8 @@ def floor_seconds(problem: PlacementProblem) -> float:
     return total
 
 
-def _table(problem: PlacementProblem, op: int) -> _Table:
+def op_table(problem: PlacementProblem, op: int) -> OpTable:
+    """The records of one op for every combination of its free tensors' homes."""
     arrays = problem.arrays
     tiers = len(arrays.capacity_bytes_L)
     rows = range(int(arrays.row_start_N[op]), int(arrays.row_start_N[op + 1]))
@@ -122,10 +136,10 @@ def _table(problem: PlacementProblem, op: int) -> _Table:
     core = np.maximum(records[..., COMPUTE], records[..., OWN : OWN + resources].max(axis=-1))
     late = np.maximum(core, (own + stream).max(axis=-1))
     fill = records[..., FILL]
-    return _Table(tensors, homes, core + fill, late + fill, fill, own, stream, ring)
+    return OpTable(True, tensors, homes, core + fill, late + fill, fill, own, stream, ring)
 
 
-def _floor_table(problem: PlacementProblem, op: int) -> _Table:
+def _floor_table(problem: PlacementProblem, op: int) -> OpTable:
     """An op with too many operands for a table: its least time, whatever the homes."""
     arrays = problem.arrays
     tiers = len(arrays.capacity_bytes_L)
@@ -145,10 +159,10 @@ def _floor_table(problem: PlacementProblem, op: int) -> _Table:
     zeros = np.zeros(tiers)
     own = np.min(least_own, axis=0)
     early = np.array(min(seconds) + fill)
-    return _Table((), (), early, early, np.array(fill), own, zeros, zeros)
+    return OpTable(False, (), (), early, early, np.array(fill), own, zeros, zeros)
 
 
-def _effects(table: _Table) -> list[float]:
+def _effects(table: OpTable) -> list[float]:
     """Seconds by which each tensor's home alone can change the op, at most."""
     return [
         float((table.late.max(axis=axis) - table.late.min(axis=axis)).max())
@@ -157,7 +171,7 @@ def _effects(table: _Table) -> list[float]:
 
 
 def _project(
-    problem: PlacementProblem, table: _Table, effects: list[float], undecided: set[int]
+    problem: PlacementProblem, table: OpTable, effects: list[float], undecided: set[int]
 ) -> OpHull:
     kept = [axis for axis, tensor in enumerate(table.tensors) if tensor not in undecided]
     kept.sort(key=lambda axis: (-effects[axis], axis))

@@ -1,0 +1,50 @@
+"""The Python API: the verbs of the command line as functions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from egrl.compile import CompileOutcome, compile_model
+from egrl.simulate import Simulation, simulate_sources
+from runtime.execute import run_artifact
+from runtime.load import load_artifact, verify_artifact
+
+compile = compile_model
+simulate = simulate_sources
+
+__all__ = [
+    "CompileOutcome",
+    "Simulation",
+    "compile",
+    "load_artifact",
+    "run",
+    "simulate",
+    "verify",
+]
+
+
+def run(
+    artifact: str | Path, inputs: Mapping[str, NDArray[np.generic]], graph: str = "main"
+) -> dict[str, NDArray[np.generic]]:
+    """Execute an artifact with onnxruntime.
+
+    Args:
+        artifact: folder.
+        inputs: by name of the graph's inputs.
+        graph: which graph of it.
+
+    Raises:
+        InputError: the artifact or an input is wrong.
+    """
+    return run_artifact(load_artifact(Path(artifact)), inputs, graph)
+
+
+def verify(artifact: str | Path) -> None:
+    """Check digests, schema and plan of an artifact.
+
+    Raises:
+        InputError: the first thing that is wrong.
+    """
+    verify_artifact(Path(artifact))

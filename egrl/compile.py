@@ -1,0 +1,153 @@
+"""`compile`: an ONNX model in, an artifact out. Reads top to bottom as the picture in DESIGN.md."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import onnxruntime
+
+from accelerator_sim.accelerator import Accelerator
+from accelerator_sim.plan import Plan
+from accelerator_sim.plan_builder import build_plan
+from accelerator_sim.plan_io import plan_bytes
+from accelerator_sim.problem import PlacementProblem, build_problem
+from accelerator_sim.report import Report
+from accelerator_sim.targets import load_target, target_text
+from accelerator_sim.validate import check_plan
+from egrl.budget import parse_budget
+from egrl.constraints import Constraints, read_constraints
+from egrl.placement import Placed, place
+from egrl.placers.base import Progress, no_progress
+from egrl.write_problem import write_problem as write_audit_problem
+from graph_ir.load import load_model
+from graph_ir.lower import lower
+from graph_ir.model import Model
+from graph_ir.passes.pipeline import PassReport, run_lossless
+from graph_ir.save import save_models
+from runtime.manifest import ARTIFACT_SCHEMA, Execution, Manifest, PassRecord, Source
+from runtime.write import check_replaceable, write_artifact
+
+GRAPH = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOutcome:
+    """What was written.
+
+    Attributes:
+        path: the artifact.
+        reports: by graph name.
+    """
+
+    path: Path
+    reports: dict[str, Report]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model on a target, ready to be placed."""
+
+    model: Model
+    accelerator: Accelerator
+    execution_type: str
+    passes: tuple[PassReport, ...]
+    problem: PlacementProblem
+
+
+def compile_model(
+    model: str | Path,
+    *,
+    out: str | Path,
+    target: str = "nnp-i",
+    precision: str | None = None,
+    dims: Mapping[str, int] | None = None,
+    placer: str = "auto",
+    budget: str = "30s",
+    seed: int = 0,
+    constraints: str | Path | None = None,
+    write_problem: str | Path | None = None,
+    progress: Progress = no_progress,
+) -> CompileOutcome:
+    """Compile an ONNX model for an accelerator.
+
+    Args:
+        model: ONNX file.
+        out: artifact folder to write; an artifact there is replaced.
+        target: name of a shipped accelerator, or a TOML file.
+        precision: execution type; the target's default where None.
+        dims: extents of symbolic dimensions.
+        placer: see `egrl placers`.
+        budget: of the placer, `30s` or `4000ev`.
+        seed: of the placer; with an evaluation budget the artifact's bytes depend on nothing else.
+        constraints: TOML file with pins.
+        write_problem: also write the placement problem for `egrl audit`.
+        progress: told of improvements.
+
+    Raises:
+        InputError: what was given is wrong.
+        UnmetRequirementError: no plan fits.
+    """
+    limits = parse_budget(budget)
+    check_replaceable(Path(out).absolute())
+    fixed = read_constraints(Path(constraints)) if constraints else Constraints()
+    ready = prepare(model, target, precision, dims or {}, fixed.pins)
+    if write_problem is not None:
+        write_audit_problem(ready.problem, Path(write_problem))
+    placed = place(ready.problem, placer, limits, seed, progress)
+    plan = build_plan(ready.problem, placed.homes_T.tolist(), placed.timeline)
+    check_plan(plan)
+    manifest = _manifest(ready, placer=placer, budget=budget, seed=seed)
+    write_artifact(
+        Path(out),
+        manifest,
+        _files(plan, placed, target_text(target)[0]),
+        lambda folder: save_models({GRAPH: ready.model.graph_model}, folder),
+    )
+    return CompileOutcome(Path(out), {GRAPH: placed.report})
+
+
+def prepare(
+    model: str | Path,
+    target: str,
+    precision: str | None,
+    dims: Mapping[str, int],
+    pins: dict[str, str] | None = None,
+) -> Prepared:
+    """Load, simplify, fuse and lower a model, and price it on a target."""
+    accelerator = load_target(target)
+    loaded = load_model(model, dims)
+    passes = run_lossless(loaded.graph_model)
+    execution_type = precision or accelerator.default_type
+    streamed = frozenset(accelerator.streamed_views)
+    lowered = lower(loaded, GRAPH, execution_type, streamed)
+    problem = build_problem(lowered.workload, accelerator, pins)
+    return Prepared(loaded, accelerator, execution_type, passes, problem)
+
+
+def _files(plan: Plan, placed: Placed, target: str) -> dict[str, bytes]:
+    report = msgspec.json.format(msgspec.json.encode(placed.report), indent=1) + b"\n"
+    return {
+        f"{GRAPH}.plan.json": plan_bytes(plan),
+        f"{GRAPH}.report.json": report,
+        "accelerator.toml": target.encode(),
+    }
+
+
+def _manifest(ready: Prepared, *, placer: str, budget: str, seed: int) -> Manifest:
+    changed = dict.fromkeys(report.name for report in ready.passes if report.changes)
+    return Manifest(
+        schema=ARTIFACT_SCHEMA,
+        tool_version=version("egrl"),
+        source=Source(Path(ready.model.source_path).name, ready.model.source_sha256),
+        target=ready.accelerator.name,
+        graphs=[GRAPH],
+        passes=[PassRecord(name) for name in changed],
+        execution_type=ready.execution_type,
+        seeds={"placer": seed},
+        budget=budget,
+        placer=placer,
+        execution=Execution(),
+        onnxruntime_version=onnxruntime.__version__,
+    )

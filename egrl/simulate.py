@@ -1,0 +1,170 @@
+"""`simulate`: the report of an artifact as it is planned, or of a model placed now."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelerator_sim.plan import Plan
+from accelerator_sim.problem import PlacementProblem, build_problem
+from accelerator_sim.report import Report
+from accelerator_sim.targets import load_target
+from accelerator_sim.timeline import Timeline
+from egrl.budget import parse_budget
+from egrl.compile import prepare
+from egrl.placement import Placed, place, report_placement
+from egrl.placers.base import PlacerResult, Progress, no_progress
+from graph_ir.errors import InputError
+from graph_ir.load import load_model
+from graph_ir.lower import lower
+from runtime.load import Artifact, load_artifact
+from runtime.manifest import TARGET_FILE
+
+DEFAULT_TARGET = "nnp-i"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """One graph, simulated.
+
+    Attributes:
+        name: of the source, and of its graph.
+        report: latency, references, rows.
+        timeline: traced.
+        problem: workload and accelerator.
+        homes: a home per tensor.
+        note: what a reader must know, or "".
+    """
+
+    name: str
+    report: Report
+    timeline: Timeline
+    problem: PlacementProblem
+    homes: tuple[int, ...]
+    note: str
+
+
+def simulate_sources(
+    sources: Sequence[str | Path],
+    *,
+    target: str | None = None,
+    precision: str | None = None,
+    dims: Mapping[str, int] | None = None,
+    placer: str = "auto",
+    budget: str = "10s",
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> list[Simulation]:
+    """Simulate artifacts (folders) and models (files).
+
+    Args:
+        sources: artifacts and ONNX files.
+        target: accelerator; an artifact on another target than its own is placed again.
+        precision: execution type of models.
+        dims: extents of symbolic dimensions of models.
+        placer: where something must be placed.
+        budget: of the placer.
+        seed: of the placer.
+        progress: told of improvements.
+
+    Raises:
+        InputError: a source is neither, or wrong.
+        UnmetRequirementError: no plan fits.
+    """
+    limits = parse_budget(budget)
+    result: list[Simulation] = []
+    for source in sources:
+        path = Path(source)
+        if not path.is_dir():
+            ready = prepare(path, target or DEFAULT_TARGET, precision, dims or {})
+            placed = place(ready.problem, placer, limits, seed, progress)
+            result.append(_simulation(path.name, ready.problem, placed, ""))
+            continue
+        artifact = load_artifact(path)
+        result += [
+            _simulate_graph(artifact, graph, target, placer, budget, seed, progress)
+            for graph in artifact.manifest.graphs
+        ]
+    return result
+
+
+def _simulate_graph(
+    artifact: Artifact,
+    graph: str,
+    target: str | None,
+    placer: str,
+    budget: str,
+    seed: int,
+    progress: Progress,
+) -> Simulation:
+    own_target = str(artifact.path / TARGET_FILE)
+    accelerator = load_target(target or own_target)
+    problem = problem_of_artifact(artifact, graph, target or own_target)
+    name = f"{artifact.path.name}:{graph}"
+    if accelerator == load_target(own_target):
+        homes_T = planned_homes(problem, artifact.plans[graph])
+        planned = artifact.reports[graph]
+        result = PlacerResult(homes_T, planned.latency_s, 0, 0.0, planned.lower_bound_s)
+        placed = report_placement(problem, planned.placer, result, planned.references)
+        if abs(placed.timeline.latency_s - planned.latency_s) > 1e-9 * planned.latency_s:
+            raise InputError(
+                f"{artifact.path}: {graph}: expected the reported latency "
+                f"{planned.latency_s!r} s, got {placed.timeline.latency_s!r} s: it was compiled by "
+                "another version of the simulator; compile it again"
+            )
+        return _simulation(name, problem, placed, "")
+    placed = place(problem, placer, parse_budget(budget), seed, progress)
+    note = (
+        f"compiled for {artifact.manifest.target}; placed again for {accelerator.name} with "
+        f"{placer}, {budget}"
+    )
+    return _simulation(name, problem, placed, note)
+
+
+def problem_of_artifact(artifact: Artifact, graph: str, target: str) -> PlacementProblem:
+    """The placement problem of an artifact's graph, on any target."""
+    accelerator = load_target(target)
+    model = load_model(artifact.model_path(graph))
+    execution_type = artifact.manifest.execution_type
+    if accelerator.name != artifact.manifest.target:
+        known = accelerator.vector_unit.lanes
+        execution_type = execution_type if execution_type in known else accelerator.default_type
+    streamed = frozenset(accelerator.streamed_views)
+    return build_problem(lower(model, graph, execution_type, streamed).workload, accelerator)
+
+
+def planned_homes(problem: PlacementProblem, plan: Plan) -> NDArray[np.int8]:
+    """The homes that a plan gives to the tensors of a problem.
+
+    Raises:
+        InputError: the plan is of another graph or another target.
+    """
+    home_index = {
+        (problem.accelerator.tiers[home.tier].name, home.mode): h
+        for h, home in enumerate(problem.homes)
+    }
+    planned = {tensor.name: tensor for tensor in plan.tensors}
+    homes_T = np.zeros(problem.tensor_count, np.int8)
+    for t, tensor in enumerate(problem.workload.tensors):
+        if tensor.alias_of is not None:
+            continue
+        entry = planned.get(tensor.name)
+        if entry is None or not entry.residences:
+            raise InputError(f"plan: expected a residence for tensor {tensor.name}, got none")
+        where = entry.residences[0]
+        home = home_index.get((where.tier, where.mode))
+        if home is None:
+            raise InputError(
+                f"plan: tensor {tensor.name}: {problem.accelerator.name} has no home "
+                f"{where.tier}/{where.mode}"
+            )
+        homes_T[t] = home
+    return homes_T
+
+
+def _simulation(name: str, problem: PlacementProblem, placed: Placed, note: str) -> Simulation:
+    return Simulation(
+        name, placed.report, placed.timeline, problem, tuple(placed.homes_T.tolist()), note
+    )
