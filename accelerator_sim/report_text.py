@@ -100,7 +100,7 @@ def _time(report: Report) -> Iterator[str]:
     total = sum(op.duration_s for op in report.ops)
     for share in time_shares(report.ops, [tier.name for tier in report.tiers]):
         part = share.seconds / total if total > 0 else 0.0
-        bar = "#" * round(part * _BAR)
+        bar = "#" * min(_BAR, round(part * _BAR))
         name = plain(share.name, 22)
         yield f"  {name:<22}{percent_text(part):>8}  {seconds_text(share.seconds):>10}  {bar}"
 

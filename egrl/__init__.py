@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from accelerator_sim.report_text import report_text
     from accelerator_sim.targets import load_target
     from accelerator_sim.trace import trace_json
-    from egrl.api import CompileOutcome, Simulation, compile, simulate
+    from egrl.api import CompileOutcome, Simulation, compile, run, simulate, verify
     from graph_ir.errors import EgrlError, InputError, UnmetRequirementError
     from runtime.check_plan import check_artifact_plan
     from runtime.execute import run_artifact
@@ -37,7 +37,9 @@ _PUBLIC: dict[str, str] = {
     "CompileOutcome": "egrl.api",
     "Simulation": "egrl.api",
     "compile": "egrl.api",
+    "run": "egrl.api",
     "simulate": "egrl.api",
+    "verify": "egrl.api",
     "load_artifact": "runtime.load",
     "verify_artifact": "runtime.load",
     "run_artifact": "runtime.execute",
@@ -67,9 +69,11 @@ __all__ = [
     "read_inputs",
     "report_csv",
     "report_text",
+    "run",
     "run_artifact",
     "simulate",
     "trace_json",
+    "verify",
     "verify_artifact",
     "write_outputs",
 ]
