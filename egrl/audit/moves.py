@@ -1,15 +1,25 @@
-"""The neighbourhood of a plan: one tensor to another tier, or two at once.
+"""The neighbourhood of a plan: one tensor to another tier, and what must make room for it.
 
-A pair lets a tensor into a full tier by sending one of its tenants elsewhere (a swap, where it
-goes to the place that was left). All moves keep a feasible plan feasible.
+A pair lets a tensor into a full tier by sending one of its tenants elsewhere (a swap, where that
+goes to the place that was left); where no one tenant frees enough, up to `MAX_LEAVERS` leave, least
+time lost for each byte first. All moves keep a feasible plan feasible.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from egrl.audit.state import Change, State
+
+MAX_LEAVERS = 4
+
+GROUP_TRIES = 64
+"""How many groups are looked at for one list of moves, largest gain of the newcomer first."""
+
+PRICEY = 0.75
+"""A pair that keeps less of its gain than this is compared with a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +27,7 @@ class Move:
     """Changes that are made together.
 
     Attributes:
-        changes: a tier for one or two tensors, the one that gains first.
+        changes: a tier for one or more tensors, the one that gains first.
         gain_s: seconds saved.
     """
 
@@ -55,29 +65,38 @@ def best_move(state: State, frozen: Collection[int] = ()) -> Move | None:
     return moves[0] if moves else None
 
 
-def improving_moves(state: State, frozen: Collection[int] = ()) -> list[Move]:
+def improving_moves(
+    state: State, frozen: Collection[int] = (), *, groups: bool = True
+) -> list[Move]:
     """Feasible moves that gain, largest first.
 
-    Every single one, and for each tensor and tier without room the best pair that lets it in.
+    Every single one, and for each tensor and tier without room the best pair that lets it in, or
+    where no pair gains a larger group.
     Ties go to the fewest changes, then to the tensor and tier that come first.
 
     Args:
         state: a feasible plan, left as it was.
         frozen: tensors that stay.
+        groups: whether to look beyond pairs.
     """
     singles = single_gains(state, frozen)
     threshold = negligible(state)
     moves: list[Move] = []
     leavers = _Leavers(state, singles)
-    for tensor, tier, gain in singles:
+    tries = GROUP_TRIES if groups else 0
+    for tensor, tier, gain in sorted(singles, key=lambda single: -single[2]):
         if gain <= threshold:
-            continue
+            break
         if state.room(tensor, tier):
             moves.append(Move(((tensor, tier),), gain))
             continue
-        pair = leavers.best_pair(tensor, tier, gain, threshold)
-        if pair is not None:
-            moves.append(pair)
+        move = leavers.best_pair(tensor, tier, gain, threshold)
+        paid = threshold if move is None else move.gain_s
+        if tries > 0 and paid < PRICEY * gain:
+            tries -= 1
+            move = leavers.group(tensor, tier, gain, paid) or move
+        if move is not None:
+            moves.append(move)
     return sorted(moves, key=lambda move: (-move.gain_s, len(move.changes), move.changes))
 
 
@@ -116,11 +135,8 @@ class _Leavers:
         """The best pair that lets `tensor` into `tier`, if it gains more than `floor_s`."""
         state = self.state
         table = state.table
-        capacity = table.capacity_bytes_M[tier]
-        if capacity is None:
-            return None
-        start, end = table.start_T[tensor], table.end_T[tensor]
-        over = state.live_MN[tier, start:end] + (table.size_bytes_T[tensor] - capacity)
+        start = table.start_T[tensor]
+        over = self._over(tensor, tier)
         places = np.flatnonzero(over > 0)
         first, last = start + int(places[0]), start + int(places[-1])
         makes_room = (
@@ -154,3 +170,50 @@ class _Leavers:
             elif changes[1][0] not in neighbours and gain <= bar:
                 break
         return best
+
+    def group(self, tensor: int, tier: int, gain_s: float, floor_s: float) -> Move | None:
+        """A move that lets `tensor` into `tier` past several tenants, if it gains enough."""
+        state = self.state
+        start, end = state.table.start_T[tensor], state.table.end_T[tensor]
+        over = self._over(tensor, tier)
+        open_entries = self.room & (self.home == tier) & (self.tensor != tensor)
+        left_s = gain_s
+        chosen: list[int] = []
+        while int(over.max()) > 0:
+            if len(chosen) == MAX_LEAVERS:
+                return None
+            worst = int(over.argmax())
+            op = start + worst
+            options = np.flatnonzero(open_entries & (self.start <= op) & (self.end > op))
+            if options.size == 0:
+                return None
+            useful = np.minimum(self.size[options], over[worst])
+            loss = -self.gain[options] / np.maximum(1, useful)
+            entry = int(options[np.lexsort((options, loss))[0]])
+            left_s += float(self.gain[entry])
+            if left_s <= floor_s:
+                return None
+            chosen.append(entry)
+            open_entries &= self.tensor != self.tensor[entry]
+            over[self._span(entry, start, end)] -= self.size[entry]
+        for entry in list(chosen[:-1]):
+            span = self._span(entry, start, end)
+            if int((over[span] + self.size[entry]).max()) <= 0:
+                over[span] += self.size[entry]
+                chosen.remove(entry)
+        leavers = tuple((int(self.tensor[e]), int(self.tier[e])) for e in chosen)
+        changes = ((tensor, tier), *leavers)
+        gain = state.gain(changes)
+        return Move(changes, gain) if gain > floor_s and state.fits(changes) else None
+
+    def _over(self, tensor: int, tier: int) -> NDArray[np.int64]:
+        """Bytes over the capacity of `tier` during the life of `tensor` if it were let in."""
+        table = self.state.table
+        span = slice(table.start_T[tensor], table.end_T[tensor])
+        capacity = table.capacity_bytes_M[tier] or 0
+        return self.state.live_MN[tier, span] + (table.size_bytes_T[tensor] - capacity)
+
+    def _span(self, entry: int, start: int, end: int) -> slice:
+        """The part of [start, end) during which a tenant is live, counted from `start`."""
+        first = max(0, int(self.start[entry]) - start)
+        return slice(first, max(first, min(end, int(self.end[entry])) - start))

@@ -123,10 +123,10 @@ class MoveChange(msgspec.Struct, frozen=True):
 
 
 class RecoveringMove(msgspec.Struct, frozen=True):
-    """One or two tensors that move together, on top of the moves before.
+    """Tensors that move together, on top of the moves before.
 
     Attributes:
-        changes: what moves.
+        changes: what moves: the tensor that gains, then those that make room for it.
         gain_s: seconds that it saves after the moves before it.
         gain_share: that, over the latency of the judged plan.
         latency_after_s: of the plan after it.

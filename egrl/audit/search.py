@@ -9,6 +9,9 @@ from egrl.audit.state import State
 MAX_ROUNDS = 40
 """Rounds of local search, so that the time is bounded."""
 
+MAX_PRICINGS = 12_000
+"""Tensors times rounds of local search, likewise."""
+
 
 def first_fit(table: CostTable) -> list[int]:
     """The plan that stands in where none is given.
@@ -68,7 +71,7 @@ def improve(table: CostTable, homes: Sequence[int]) -> list[int]:
     """Greedy by time saved per byte, then rounds of moves until none gains.
 
     A round prices all moves once and makes them in order of gain, each only if it still fits and
-    still gains.
+    still gains. Groups of more than two tensors are looked at when singles and pairs are used up.
 
     Args:
         table: the problem.
@@ -76,8 +79,9 @@ def improve(table: CostTable, homes: Sequence[int]) -> list[int]:
     """
     state = State(table, homes)
     _fill(state)
-    for _ in range(MAX_ROUNDS):
-        moves = improving_moves(state)
+    rounds = min(MAX_ROUNDS, max(1, MAX_PRICINGS // max(1, len(table.allowed_T))))
+    for _ in range(rounds):
+        moves = improving_moves(state, groups=False) or improving_moves(state)
         for move in moves:
             stays = any(state.homes[tensor] == tier for tensor, tier in move.changes)
             if (

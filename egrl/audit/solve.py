@@ -19,6 +19,9 @@ MAX_ENTRIES = 4_000_000
 DIVE_SHARE = 0.3
 """Of the time that is left after the relaxation."""
 
+BRANCH_SHARE = 0.5
+"""Of the time limit; branch and bound may take this much whatever came before."""
+
 MAX_SEARCHED_TENSORS = 4_000
 """Above this the neighbourhood of pairs takes too long; only the greedy plan is tried."""
 
@@ -77,8 +80,8 @@ def solve(
         table: the problem.
         given: plans to start from besides our own; infeasible ones are ignored.
         relative_gap: latency over bound, minus one, at which to stop.
-        time_limit_s: of the whole, checked between the parts; the relaxation, which gives the
-            bound, may take as much again.
+        time_limit_s: of the whole, checked between the parts; what proves the bound may go
+            beyond it: the relaxation by as much again, branch and bound by half.
     """
     started = time.monotonic()
     best = _Best(table)
@@ -103,23 +106,24 @@ def solve(
     if relaxation.infeasible:
         return _solution(best, bound_s, "infeasible")
     bound_s = max(bound_s, relaxation.seconds)
-    if relaxation.shares is not None and not best.close(bound_s, relative_gap):
-        rounded = round_shares(table, relaxation.shares)
+    shares = relaxation.shares
+    if shares is not None and not best.close(bound_s, relative_gap) and left_s() > 0:
+        rounded = round_shares(table, shares)
         if is_feasible(table, rounded):
             best.offer(search(rounded), "rounded relaxation and local search")
-        dived = dive(table, program, relaxation.shares, relative_gap, left_s() * DIVE_SHARE)
+    if shares is not None and not best.close(bound_s, relative_gap) and left_s() > 0:
+        dived = dive(table, program, shares, relative_gap, left_s() * DIVE_SHARE)
         if dived is not None:
             best.offer(search(dived), "dive and local search")
     if best.close(bound_s, relative_gap):
         return _solution(best, bound_s, "gap reached")
-    if left_s() <= 0:
-        return _solution(best, bound_s, "time limit")
-    branched = branch(table, program, best.homes, relative_gap, left_s())
+    branch_s = max(left_s(), BRANCH_SHARE * time_limit_s)
+    branched = branch(table, program, best.homes, relative_gap, branch_s)
     if branched.infeasible and best.homes is None:
         return _solution(best, bound_s, "infeasible")
     bound_s = max(bound_s, branched.seconds)
     best.offer(branched.homes, "mixed-integer program")
-    if branched.homes is not None and not branched.finished:
+    if branched.homes is not None and not best.close(bound_s, relative_gap):
         best.offer(search(branched.homes), "mixed-integer program and local search")
     reached = branched.finished or best.close(bound_s, relative_gap)
     return _solution(best, bound_s, "gap reached" if reached else "time limit")
