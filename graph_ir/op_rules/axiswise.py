@@ -39,13 +39,16 @@ _GLOBAL_POOLS = frozenset(
         "com.microsoft::QLinearGlobalAveragePool",
     }
 )
+_ROTARY = frozenset({"Concat", "RotaryEmbedding", "com.microsoft::RotaryEmbedding"})
 _PER_CHANNEL = frozenset({"GroupNormalization", "InstanceNormalization"})
 
 
 def elementwise_facts(group: Group, type_of: TypeOf) -> OpFacts:
-    """Every output element by itself."""
-    space = activation_space(output_shape(group.members[-1]))
-    return OpFacts(space, "vector")
+    """Every output element by itself; a rotary embedding pairs those of the last axis."""
+    shape = output_shape(group.members[-1])
+    rotary = any(op_key(node) in _ROTARY for node in group.members)
+    last = (len(shape) - 1,) if rotary and len(shape) > 3 else ()
+    return OpFacts(activation_space(shape, last), "vector")
 
 
 def axiswise_facts(group: Group, type_of: TypeOf) -> OpFacts:
