@@ -18,7 +18,7 @@ SUITES: dict[str, str] = {
 def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = verbs.add_parser("bench", help="measure and rewrite a document of docs/benchmarks")
-    parser.add_argument("suite", choices=tuple(SUITES))
+    parser.add_argument("suite", choices=tuple(SUITES), metavar="SUITE", help=", ".join(SUITES))
     parser.add_argument("-o", "--out", type=Path, help="default: docs/benchmarks/SUITE.md")
     parser.set_defaults(command=command)
 
