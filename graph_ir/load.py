@@ -56,7 +56,7 @@ def load_model(path: str | Path, dims: Mapping[str, int] = _NO_DIMS) -> Model:
     make_static(graph, model.opset_imports, str(source))
     common.RemoveUnusedNodesPass()(model)
     common.RemoveUnusedOpsetsPass()(model)
-    name_everything(model)
+    name_everything(graph)
     model.ir_version = max(model.ir_version, _OLDEST_IR_VERSION)
     return Model(model, str(source), digest)
 

@@ -1,21 +1,27 @@
-"""Gives every node and value a unique, non-empty name; names that exist and are unique stay."""
+"""Gives every node a unique, non-empty name; names that exist and are unique stay."""
 
 import onnx_ir as ir
-from onnx_ir.passes import common
 
 
-class _Names(common.naming.NameGenerator):
-    """Names after the operator, so that a report is readable without the file."""
+def name_everything(graph: ir.Graph) -> None:
+    """Names nodes that have no name after operator and output, and parts those that share one.
 
-    def generate_node_name(self, node: ir.Node) -> str:
-        output = next((value.name for value in node.outputs if value.name), None)
-        return node.name or f"{node.op_type}:{output}"
-
-    def generate_value_name(self, value: ir.Value) -> str:
-        producer = value.producer()
-        return value.name or (f"{producer.op_type}_output" if producer is not None else "value")
-
-
-def name_everything(model: ir.Model) -> None:
-    """Names what has no name, and renames what shares one."""
-    common.NameFixPass(_Names())(model)
+    Values are unique already: import checks them, and what is added later is named when it is
+    added. An output without a name is one that the node does not compute, and stays without.
+    """
+    taken: set[str] = {node.name for node in graph if node.name}
+    seen: set[str] = set()
+    for node in graph:
+        if node.name and node.name not in seen:
+            seen.add(node.name)
+            continue
+        output = next((value.name for value in node.outputs if value.name), "")
+        stem = node.name or f"{node.op_type}:{output}"
+        name = stem
+        suffix = 1
+        while name in taken:
+            suffix += 1
+            name = f"{stem}_{suffix}"
+        node.name = name
+        taken.add(name)
+        seen.add(name)

@@ -112,9 +112,9 @@ def infer_forms(node: ir.Node, opsets: Mapping[str, int], source: str) -> dict[i
         except OneNodeError as error:
             refusals.append(error)
             if not forms:
-                raise InputError(
-                    f"{source}: {describe_node(node)}: {reason_of(refusals[0])}"
-                ) from error
+                unknown = "is not a registered function/op" in str(error)
+                reason = "onnxruntime has no such operator" if unknown else reason_of(refusals[0])
+                raise InputError(f"{source}: {describe_node(node)}: {reason}") from error
     return {int(name[1:]): forms[name] for name in wanted if name in forms}
 
 

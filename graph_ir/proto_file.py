@@ -46,6 +46,8 @@ def read_model_proto(path: Path) -> onnx.ModelProto:
         raise InputError(f"{path}: not an ONNX model, or truncated (protobuf)") from error
     if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
         raise InputError(f"{path}: not an ONNX model: it holds no graph")
+    if not proto.graph.output:
+        raise InputError(f"{path}: its graph has no outputs")
     _check_opset(path, proto)
     return proto
 

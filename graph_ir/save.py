@@ -118,8 +118,13 @@ def _write_weights(stream: BinaryIO, layout: Mapping[bytes, _Stored]) -> None:
 def _serialized(model: ir.Model, placed: Mapping[str, _Stored], weights_file: str) -> bytes:
     """The model file's bytes, with references in the place of the weights that are placed."""
     initializers = model.graph.initializers
-    tensors = {name: initializers[name].const_value for name in placed}
+    tensors = {name: value.const_value for name, value in initializers.items()}
     try:
+        for name, tensor in tensors.items():
+            if name not in placed and isinstance(tensor, ir.ExternalTensor):
+                # Small enough for the model file, but so far a reference to the source's data.
+                copy = np.array(tensor.numpy())
+                initializers[name].const_value = ir.Tensor(copy, dtype=tensor.dtype, name=name)
         for name, stored in placed.items():
             tensor = tensors[name]
             assert tensor is not None

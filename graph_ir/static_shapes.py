@@ -7,6 +7,7 @@ among its inputs are known: shape arithmetic of any depth folds away as it is me
 from collections import deque
 from collections.abc import Mapping
 
+import numpy as np
 import onnx_ir as ir
 
 from graph_ir.branches import take_branch
@@ -37,6 +38,9 @@ def make_static(graph: ir.Graph, opsets: Mapping[str, int], source: str) -> int:
     pending = deque(graph)
     while pending:
         node = pending.popleft()
+        if node.op_type == "Constant" and node.domain == "":
+            folder.fold(node)
+            continue
         if node.op_type == "If" and node.domain == "":
             taken = take_branch(node)
             if taken is not None:
@@ -49,9 +53,24 @@ def make_static(graph: ir.Graph, opsets: Mapping[str, int], source: str) -> int:
             )
         check_operator(node, opsets, source)
         check_types(node, opsets, source)
+        _check_scales(node, source)
         if not folder.fold(node):
             _infer(node, opsets, source)
     return folder.folded
+
+
+def _check_scales(node: ir.Node, source: str) -> None:
+    """Factors of a Resize that are not finite would give extents that depend on the machine."""
+    if node.domain != "" or node.op_type not in ("Resize", "Upsample"):
+        return
+    for value in node.inputs[1:]:
+        if value is None or value.const_value is None or not is_constant(value):
+            continue
+        factors = value.const_value.numpy()
+        if factors.dtype.kind == "f" and not np.isfinite(factors).all():
+            raise InputError(
+                f"{source}: {describe_node(node)}: {quoted(value.name or '')} is not finite"
+            )
 
 
 def _infer(node: ir.Node, opsets: Mapping[str, int], source: str) -> None:

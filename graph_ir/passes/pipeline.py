@@ -63,5 +63,5 @@ def run_lossless(model: ir.Model) -> tuple[PassReport, ...]:
             )
         if not changes:
             break
-    name_everything(model)
+    name_everything(model.graph)
     return tuple(reports)
