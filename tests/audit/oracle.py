@@ -136,7 +136,9 @@ def _ops(
     if measured and draw(st.integers(0, 2)) == 0:
         table = draw(_measured(reads, writes, names))
     compute_s = draw(st.sampled_from([0.0, 3.0, 12.0]))
-    return ProblemOp(f"op{index}", compute_s, draw(st.sampled_from([0.0, 1.0])), reads, writes, table)
+    return ProblemOp(
+        f"op{index}", compute_s, draw(st.sampled_from([0.0, 1.0])), reads, writes, table
+    )
 
 
 @st.composite
@@ -149,13 +151,9 @@ def _measured(
     base_s = float(draw(st.integers(20, 30))) if draw(st.booleans()) else None
     extra = []
     if base_s is not None:
-        extra = [
-            ExtraTime(touched[0], tier, float(draw(st.integers(-9, 20)))) for tier in names
-        ]
+        extra = [ExtraTime(touched[0], tier, float(draw(st.integers(-9, 20)))) for tier in names]
     keys = draw(
-        st.lists(
-            st.tuples(*(st.sampled_from(names) for _ in touched)), max_size=3, unique=True
-        )
+        st.lists(st.tuples(*(st.sampled_from(names) for _ in touched)), max_size=3, unique=True)
     )
     if base_s is None and not keys:
         return None
