@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from egrl.compile import CompileOutcome, compile_model
-from egrl.simulate import Simulation, simulate_sources
+from egrl.compilation import CompileOutcome, compile_model
+from egrl.simulation import Simulation, simulate_sources
 from runtime.execute import run_artifact
 from runtime.load import load_artifact, verify_artifact
 

@@ -9,8 +9,8 @@ from graph_ir.datatypes import stored_bytes
 from graph_ir.workload import (
     MacWork,
     Op,
-    OpFamily,
     Operand,
+    OpFamily,
     Role,
     Split,
     Tensor,
@@ -74,7 +74,9 @@ def random_workload(
                 Operand(source, Role.LEFT, bytes_of(source), (Split.ROWS,)),
                 Operand(weight, Role.RIGHT, bytes_of(weight), (Split.COLUMNS,)),
             ]
-            work = (MacWork(1, rows, inner, columns, 1, False, data_type, data_type),)
+            work: tuple[MacWork, ...] = (
+                MacWork(1, rows, inner, columns, 1, False, data_type, data_type),
+            )
             family, vector_ops = OpFamily.MATMUL, rows * columns
         else:
             columns = inner
@@ -87,7 +89,8 @@ def random_workload(
             if rng.random() < 0.2:
                 scratch = add(f"scratch{i}", TensorKind.SCRATCH, (8, 64), i)
                 reads.append(Operand(scratch, Role.SCRATCH, bytes_of(scratch), BOTH))
-            work, family, vector_ops = (), OpFamily.ELEMENTWISE, rows * columns * 2
+            work = ()
+            family, vector_ops = OpFamily.ELEMENTWISE, rows * columns * 2
         kind = TensorKind.IO if i == op_count - 1 else TensorKind.ACTIVATION
         output = add(f"activation{i}", kind, (rows, columns), i)
         activations.append(output)

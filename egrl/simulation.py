@@ -13,7 +13,7 @@ from accelerator_sim.report import Report
 from accelerator_sim.targets import load_target
 from accelerator_sim.timeline import Timeline
 from egrl.budget import parse_budget
-from egrl.compile import prepare
+from egrl.compilation import prepare
 from egrl.placement import Placed, place, report_placement
 from egrl.placers.base import PlacerResult, Progress, no_progress
 from graph_ir.errors import InputError
