@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from accelerator_sim.allocate.buffers import Allocation, Buffer
+from accelerator_sim.allocate.problem import LIMIT_BYTES
 from accelerator_sim.allocate.solve import allocate
 from accelerator_sim.infeasible import explain
 from accelerator_sim.plan_io import read_limited
@@ -22,7 +23,7 @@ OPTIONAL_COLUMNS = ("alignment", "hint", "offset")
 CSV_NODE_BUDGET = 5_000_000
 _MAX_FILE_BYTES = 1 << 26
 _MAX_BUFFERS = 200_000
-_MAX_NUMBER = 1 << 47
+_MAX_NUMBER = 1 << 59
 _MAX_ALIGNMENT = 1 << 30
 
 
@@ -61,6 +62,9 @@ def read_problem(path: Path) -> list[Buffer]:
             buffers.append(buffer)
     except csv.Error as error:
         raise InputError(f"{path}:{reader.line_num}: {reason_of(error)}") from error
+    total = sum(buffer.size_bytes + buffer.alignment_bytes for buffer in buffers)
+    if total >= LIMIT_BYTES:
+        raise InputError(f"{path}: expected less than {LIMIT_BYTES} bytes in all, got {total}")
     if header is None:
         raise InputError(f"{path}:1: expected the header {','.join(COLUMNS)}, got an empty file")
     return buffers

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelerator_sim.allocate.problem import Ints, PackingProblem
 
 
-def _by(problem: PackingProblem, *falling: Ints) -> Ints:
+def _by(problem: PackingProblem, *falling: Ints | NDArray[np.float64]) -> Ints:
     """Sort by falling keys, the first the most important."""
     index = np.arange(len(problem.size))
     return np.lexsort((index, *(-key for key in reversed(falling))))
@@ -40,7 +41,8 @@ def by_size(problem: PackingProblem) -> Ints:
 
 def by_area(problem: PackingProblem) -> Ints:
     """Largest product of size and live time first."""
-    return _by(problem, problem.size * (problem.last - problem.first), problem.size)
+    span = problem.last - problem.first
+    return _by(problem, problem.size.astype(np.float64) * span, problem.size)
 
 
 def by_length(problem: PackingProblem) -> Ints:

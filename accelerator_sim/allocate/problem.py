@@ -11,8 +11,8 @@ from accelerator_sim.allocate.buffers import Buffer
 
 Ints = NDArray[np.int64]
 
-# Sums of sizes and products of a size with a section count stay far inside int64.
-_LIMIT = 1 << 60
+# Sums of rounded sizes and offsets stay inside int64.
+LIMIT_BYTES = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +121,16 @@ def arrays_of(buffers: Sequence[Buffer]) -> tuple[Ints, Ints, Ints, Ints]:
     """Lower, upper, size and alignment of buffers.
 
     Raises:
-        ValueError: a buffer that no caller should have made.
+        ValueError: a buffer that no caller should have made, or more than fits 64 bits.
     """
-    table = np.array(
-        [(b.lower, b.upper, b.size_bytes, b.alignment_bytes) for b in buffers], np.int64
-    ).reshape(len(buffers), 4)
-    lower, upper, size, alignment = (np.ascontiguousarray(table[:, c]) for c in range(4))
-    wrong = (lower >= upper) | (size < 0) | (alignment < 1) | (size >= _LIMIT // max(1, len(size)))
-    if wrong.any():
-        raise ValueError(f"not a buffer that can be placed: {buffers[int(wrong.argmax())]}")
-    return lower, upper, size, alignment
+    for b in buffers:
+        if b.lower >= b.upper or b.size_bytes < 0 or b.alignment_bytes < 1:
+            raise ValueError(f"not a buffer that can be placed: {b}")
+    if sum(b.size_bytes + b.alignment_bytes for b in buffers) >= LIMIT_BYTES:
+        raise ValueError(f"buffers of more than {LIMIT_BYTES} bytes in all")
+    return (
+        np.array([b.lower for b in buffers], np.int64),
+        np.array([b.upper for b in buffers], np.int64),
+        np.array([b.size_bytes for b in buffers], np.int64),
+        np.array([b.alignment_bytes for b in buffers], np.int64),
+    )

@@ -7,7 +7,7 @@ import numpy as np
 from accelerator_sim.allocate.buffers import Allocation, Buffer
 from accelerator_sim.allocate.first_fit import Fitter
 from accelerator_sim.allocate.orders import ORDERS
-from accelerator_sim.allocate.problem import Ints, PackingProblem, arrays_of, pack
+from accelerator_sim.allocate.problem import LIMIT_BYTES, Ints, PackingProblem, arrays_of, pack
 from accelerator_sim.allocate.search import search
 
 DEFAULT_NODE_BUDGET = 200_000
@@ -27,7 +27,8 @@ def allocate(
         node_budget: placements that the exact search may try; 0 for greedy orders only.
 
     Raises:
-        ValueError: a buffer with an empty lifetime, a negative size or an alignment below 1.
+        ValueError: a buffer with an empty lifetime, a negative size or an alignment below 1;
+            more than 2^60 bytes in all.
     """
     lower, upper, size, alignment = arrays_of(buffers)
     return allocate_arrays(lower, upper, size, alignment, capacity_bytes, node_budget)
@@ -51,6 +52,7 @@ def allocate_arrays(
         capacity_bytes: no buffer may end above it.
         node_budget: as in `allocate`.
     """
+    capacity_bytes = min(capacity_bytes, LIMIT_BYTES)
     some = np.flatnonzero(size_bytes)
     offsets = np.zeros(len(size_bytes), np.int64)
     if not len(some):
