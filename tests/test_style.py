@@ -39,7 +39,10 @@ def test_no_file_is_longer_than_five_hundred_lines():
 
 
 def test_no_machine_paths_or_unfinished_work():
-    forbidden = re.compile(r"(?<![\w.])/(?:work|root)/|/tmp/w\b|\bTO" + "DO\\b|\bFIX" + "ME\\b")
+    # In pieces, so that this file does not contain them.
+    folders = "|".join(("home", "root", "work", "tmp"))
+    words = "|".join("".join(parts) for parts in (("TO", "DO"), ("FIX", "ME"), ("XX", "X")))
+    forbidden = re.compile(rf"(?<![\w.\\/])/(?:{folders})/\w|\b(?:{words})\b")
     found = []
     for path in tracked("*.py", "*.md", "*.toml", "*.txt", "scripts/*", ".ci/*"):
         if "data" in path.relative_to(ROOT).parts:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from egrl.cli.files import check_writable, write_file
+from egrl.cli.files import check_writable
 from egrl.cli.parser import Verbs
 from egrl.cli.values import whole_number
 
@@ -26,17 +26,13 @@ def command(args: argparse.Namespace) -> int:
     """Allocate."""
     check_writable(args.out)
 
-    from accelerator_sim.allocate import allocate
-    from accelerator_sim.minimalloc_csv import read_buffers, require_feasible, solution_csv
+    from accelerator_sim.allocate.csv_format import allocate_csv
     from accelerator_sim.units import bytes_text
 
-    buffers = read_buffers(args.problem)
-    allocation = allocate(buffers, args.capacity)
-    require_feasible(buffers, allocation, args.capacity)
-    write_file(args.out, solution_csv(buffers, allocation.offsets).encode())
+    allocation = allocate_csv(args.problem, args.capacity, args.out)
     height, bound = allocation.height_bytes, allocation.lower_bound_bytes
     print(
-        f"{len(buffers)} buffers in {height} bytes ({bytes_text(height)}); "
+        f"{len(allocation.offsets)} buffers in {height} bytes ({bytes_text(height)}); "
         f"no allocation takes less than {bound}"
     )
     print(f"wrote {args.out}")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from egrl.cli.files import check_writable
 from egrl.cli.parser import Verbs
+from egrl.cli.values import positive_number
 
-# Suite to the module whose `run(out: Path) -> None` measures it and writes the document.
+# Suite to the module whose `run(options: BenchOptions) -> None` measures and writes the document.
 SUITES: dict[str, str] = {
     "placement": "egrl.bench.placement",
     "engine": "egrl.bench.engine",
@@ -17,16 +18,50 @@ SUITES: dict[str, str] = {
 
 def add(verbs: Verbs) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("bench", help="measure and rewrite a document of docs/benchmarks")
-    parser.add_argument("suite", choices=tuple(SUITES), metavar="SUITE", help=", ".join(SUITES))
-    parser.add_argument("-o", "--out", type=Path, help="default: docs/benchmarks/SUITE.md")
+    parser = verbs.add_parser(
+        "bench",
+        help="measure and rewrite a document of docs/benchmarks",
+        description="Measures on the models that scripts/models builds, and rewrites a document.",
+    )
+    parser.add_argument(
+        "suite", choices=tuple(SUITES), metavar="SUITE", help=f"one of {', '.join(SUITES)}"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, metavar="F.md", help="default: docs/benchmarks/SUITE.md"
+    )
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="built models (default: EGRL_CACHE)"
+    )
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="NAME", help="only this (may be repeated)"
+    )
+    parser.add_argument(
+        "--target", action="append", default=[], metavar="NAME", help="only this (may be repeated)"
+    )
+    parser.add_argument(
+        "--seconds", type=positive_number, default=60, metavar="N", help="of auto and exact"
+    )
+    parser.add_argument(
+        "--long-seconds", type=positive_number, default=600, metavar="N", help="of the second look"
+    )
     parser.set_defaults(command=command)
 
 
 def command(args: argparse.Namespace) -> int:
     """Measure."""
+    from egrl.bench.model_index import models_folder
+    from egrl.bench.options import BenchOptions
+
     out = Path("docs", "benchmarks", f"{args.suite}.md") if args.out is None else args.out
     check_writable(out)
-    import_module(SUITES[args.suite]).run(out)
+    options = BenchOptions(
+        out=out,
+        folder=models_folder() if args.folder is None else args.folder,
+        models=args.model,
+        targets=args.target,
+        seconds=float(args.seconds),
+        long_seconds=float(args.long_seconds),
+    )
+    import_module(SUITES[args.suite]).run(options)
     print(f"wrote {out}")
     return 0

@@ -35,7 +35,9 @@ FLAGS = {
     "targets": ["--show", "--check"],
     "passes": [],
     "placers": [],
-    "bench": ["suite", "-o", "--out"],
+    "bench": [
+        "suite", "-o", "--out", "--folder", "--model", "--target", "--seconds", "--long-seconds",
+    ],
 }  # fmt: skip
 
 
