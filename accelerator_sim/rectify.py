@@ -13,7 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from accelerator_sim.addresses import tier_buffers
 from accelerator_sim.incremental.state import Tables, build_tables
+from accelerator_sim.infeasible import explain
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.value import TensorValues, value_tensors
 from graph_ir.errors import UnmetRequirementError
@@ -141,27 +143,16 @@ def _outward(problem: PlacementProblem, values: TensorValues) -> I8:
 
 def _does_not_fit(problem: PlacementProblem, homes_T: I8) -> UnmetRequirementError:
     """Which tier stays over its capacity, where, and what takes most of it."""
-    a = problem.arrays
-    live_LN = np.zeros((len(a.capacity_bytes_L), problem.op_count), np.int64)
-    size_T = a.size_bytes_TH[np.arange(problem.tensor_count), homes_T]
-    for t, size in enumerate(size_T):
-        live_LN[a.tier_H[homes_T[t]], a.start_T[t] : a.end_T[t]] += size
-    over_LN = live_LN - a.capacity_bytes_L[:, np.newaxis]
-    tier, op = (int(x) for x in np.unravel_index(int(over_LN.argmax()), over_LN.shape))
-    name = problem.accelerator.tiers[tier].name
-    here = [
-        t
-        for t in range(problem.tensor_count)
-        if a.tier_H[homes_T[t]] == tier and a.start_T[t] <= op < a.end_T[t] and size_T[t] > 0
-    ]
-    largest = sorted(here, key=lambda t: (-int(size_T[t]), t))[:5]
-    return UnmetRequirementError(
-        f"placement: {name} needs {int(live_LN[tier, op])} bytes at op "
-        f"{problem.workload.ops[op].name}, and has {int(a.capacity_bytes_L[tier])}",
-        tuple(
-            f"{problem.workload.tensors[t].name}: {int(size_T[t])} bytes of {name}" for t in largest
-        ),
-    )
+    kinds = {tensor.name: str(tensor.kind) for tensor in problem.workload.tensors}
+    op_names = [op.name for op in problem.workload.ops]
+    tiers = problem.accelerator.tiers
+    for tier, buffers in zip(tiers, tier_buffers(problem, homes_T.tolist()), strict=True):
+        why = explain(
+            tier.name, buffers, int(tier.capacity_bytes.value), op_names=op_names, kinds=kinds
+        )
+        if why is not None:
+            return why.to_error()
+    return UnmetRequirementError("placement: demoting tensors outwards does not make it fit")
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
