@@ -36,12 +36,10 @@ def offer_addressable(
         return True
     capacity_L = rectifier.tables.capacity_bytes_L.copy()
     for _ in range(MAX_STEPS):
-        for tier in allocate_tiers(search.problem, homes_T.tolist()):
-            if not tier.allocation.feasible:
-                missing = (
-                    tier.allocation.height_bytes - rectifier.tables.capacity_bytes_L[tier.tier]
-                )
-                capacity_L[tier.tier] -= max(1, int(missing))
+        for k, found in enumerate(allocate_tiers(search.problem, homes_T.tolist())):
+            if not found.allocation.feasible:
+                missing = found.allocation.height_bytes - rectifier.tables.capacity_bytes_L[k]
+                capacity_L[k] -= max(1, int(missing))
         batch = rectifier.batch(homes_T[np.newaxis, :], capacity_L)
         if not batch.fits_P[0]:
             return False

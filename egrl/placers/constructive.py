@@ -60,4 +60,5 @@ def fewest_bytes_first(problem: PlacementProblem) -> NDArray[np.int8]:
 
 def outermost_homes(problem: PlacementProblem) -> NDArray[np.int64]:
     """The first allowed home of every tensor, which is in its outermost tier."""
-    return problem.allowed_TH.argmax(axis=1).astype(np.int64)
+    first_T: NDArray[np.int64] = problem.allowed_TH.argmax(axis=1).astype(np.int64)
+    return first_T

@@ -135,7 +135,6 @@ def decode_kernel(
             if streams and attempt == 0:
                 break
         if placed and (attempt == 1 or not streams):
-            return bool(
-                attempt == 0 or occupancy.resident_L[inner] <= tables.capacity_bytes_L[inner]
-            )
+            # A ring larger than its tier fits nothing.
+            return bool(occupancy.resident_L[inner] <= tables.capacity_bytes_L[inner])
     return False
