@@ -157,7 +157,7 @@ def make_arena(plan: Plan, scale: int, limit_bytes: int | None = None) -> Arena:
         for place in (source, target):
             end = _residence_end(tiers, place, copy.size_bytes, f"copy of {copy.tensor}")
             height[place.tier] = max(height[place.tier], end)
-    total = sum(tier.cores * height[tier.name] * scale for tier in plan.tiers)
+    total = sum(tier.cores * _stride(height[tier.name] * scale) for tier in plan.tiers)
     limit = limit_bytes if limit_bytes is not None else _machine_bytes()
     if total > limit:
         raise InputError(
@@ -187,12 +187,20 @@ def _residence_end(
 
 def _allocate(cores: int, height_bytes: int) -> Bytes:
     """Poisoned bytes [cores, height]; every core's memory begins on a page."""
-    stride = -(-max(height_bytes, 1) // _PAGE_BYTES) * _PAGE_BYTES
+    if height_bytes == 0:
+        # However many cores the plan states: nothing is kept there.
+        return np.empty((1, 0), np.uint8)
+    stride = _stride(height_bytes)
     raw_B = np.empty(cores * stride + _PAGE_BYTES, np.uint8)
     skip = -raw_B.ctypes.data % _PAGE_BYTES
     buffer_CB = raw_B[skip : skip + cores * stride].reshape(cores, stride)[:, :height_bytes]
     buffer_CB[:] = POISON
     return buffer_CB
+
+
+def _stride(height_bytes: int) -> int:
+    """Bytes from one core's memory to the next one's."""
+    return -(-height_bytes // _PAGE_BYTES) * _PAGE_BYTES
 
 
 def _machine_bytes() -> int:

@@ -19,12 +19,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from accelerator_sim.plan import IMAGE_TENSOR, STAGING_TENSOR, Plan, Residence
+from accelerator_sim.plan import IMAGE_TENSOR, STAGING_TENSOR, Plan, PlanTensor, Residence
 from graph_ir.errors import InputError
 from graph_ir.subgraph import SubgraphExtractor
 from graph_ir.text import quoted
 from runtime.arena import Arena, Bytes, PlanViolationError, make_arena
 from runtime.compare import Difference, compare_outputs
+from runtime.guards import Guards
 from runtime.host_types import host_types
 from runtime.load import Artifact
 from runtime.op_runner import OpRunner
@@ -34,7 +35,7 @@ from runtime.tensor_map import TensorMap, scale_of
 from runtime.transfers import Transfers
 
 Array = NDArray[np.generic]
-_Poisonings = list[list[tuple[Residence, int]]]
+_Poisonings = list[list[tuple[PlanTensor, Residence]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +130,28 @@ def check_plan(
     arena = make_arena(plan, scale, limit_bytes)
     tensors = TensorMap(plan, types, scale)
     transfers = Transfers(plan, tensors, arena)
-    runner = OpRunner(SubgraphExtractor(model), plan, types, tensors, arena, transfers)
+    guards = Guards(plan, types, tensors, arena)
+    runner = OpRunner(SubgraphExtractor(model), plan, types, tensors, arena, transfers, guards)
 
-    written = _write_homes(model, plan, tensors, arena, transfers, feeds)
+    written = _write_homes(model, plan, tensors, guards, arena, transfers, feeds)
     births, deaths = _poisonings(plan, written)
     for index in range(len(plan.ops)):
-        for residence, size_bytes in (*deaths[index], *births[index]):
-            arena.poison(residence, size_bytes)
+        for tensor, residence in deaths[index]:
+            arena.poison(residence, tensor.size_bytes)
+        for tensor, residence in births[index]:
+            arena.poison(residence, tensor.size_bytes)
+            guards.write(tensor.name, residence)
         if flip is not None and flip.op == index:
             arena.flip(flip.tier, flip.byte)
         transfers.begin_op(index)
         runner.run(index)
     if flip is not None and flip.op >= len(plan.ops):
         arena.flip(flip.tier, flip.byte)
-    outputs = {
-        name: _read_output(name, array, len(plan.ops), tensors, arena)
-        for name, array in expected.items()
-    }
+    last = max(0, len(plan.ops) - 1)
+    outputs: dict[str, Array] = {}
+    for name, array in expected.items():
+        guards.check(name, last, "outputs")
+        outputs[name] = _read_output(name, array, last, tensors, arena)
     return CheckResult(
         differences=compare_outputs(expected, outputs),
         outputs=outputs,
@@ -162,6 +168,7 @@ def _write_homes(
     model: ir.Model,
     plan: Plan,
     tensors: TensorMap,
+    guards: Guards,
     arena: Arena,
     transfers: Transfers,
     feeds: Mapping[str, Array],
@@ -177,8 +184,7 @@ def _write_homes(
         for name, value in model.graph.initializers.items()
         if name in planned and name not in feeds
     }
-    loaded = {copy.tensor for copy in plan.copies if copy.phase == "load"}
-    homes = {name: data_B for name, data_B in weights.items() if name not in loaded}
+    homes = {n: data_B for n, data_B in weights.items() if n not in transfers.image_tensors}
     homes.update(
         {
             name: np.ascontiguousarray(array).reshape(-1).view(np.uint8)
@@ -193,8 +199,13 @@ def _write_homes(
                 f"tensor {quoted(name)}: expected {region.size_bytes} bytes, got {data_B.size}"
             )
         arena.write(region, data_B)
-    transfers.load(weights)
-    return frozenset(tensors.owner(name)[0].name for name in (*homes, *loaded))
+        owner = tensors.owner(name)[0]
+        residence = tensors.residence(owner, 0)
+        if residence is not None:
+            guards.write(owner.name, residence)
+    in_image = [name for name in weights if name in transfers.image_tensors]
+    transfers.load({name: guards.guarded(name, weights[name]) for name in in_image})
+    return frozenset(tensors.owner(name)[0].name for name in (*homes, *in_image))
 
 
 def _constant_bytes(value: ir.Value) -> Bytes:
@@ -214,17 +225,17 @@ def _poisonings(plan: Plan, written: frozenset[str]) -> tuple[_Poisonings, _Pois
             # One that reaches into the next inference dies there.
             end = residence.end if residence.end <= count else residence.end - count
             if 0 <= end < count:
-                deaths[end].append((residence, tensor.size_bytes))
+                deaths[end].append((tensor, residence))
             kept = tensor.name in (STAGING_TENSOR, IMAGE_TENSOR) or (
                 number == 0 and tensor.name in written
             )
             if 0 <= residence.start < count and not kept:
-                births[residence.start].append((residence, tensor.size_bytes))
+                births[residence.start].append((tensor, residence))
     return births, deaths
 
 
-def _read_output(name: str, like: Array, op_count: int, tensors: TensorMap, arena: Arena) -> Array:
-    data_B = arena.read(tensors.region(name, max(0, op_count - 1)))
+def _read_output(name: str, like: Array, op: int, tensors: TensorMap, arena: Arena) -> Array:
+    data_B = arena.read(tensors.region(name, op))
     if data_B.size != like.nbytes:
         raise PlanViolationError(
             f"output {quoted(name)}: expected {like.nbytes} bytes, got {data_B.size}"

@@ -3,12 +3,32 @@
 from collections.abc import Mapping
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from runtime.load import Artifact
 from runtime.session import check_inputs, input_ports, make_session, run_session
 
 Array = NDArray[np.generic]
+
+
+def open_graph(
+    artifact: Artifact, graph: str = "main", threads: int | None = None
+) -> ort.InferenceSession:
+    """A session of one graph, for many runs.
+
+    Args:
+        artifact: as `verify_artifact` or `load_artifact` gave it.
+        graph: which of the artifact's graphs.
+        threads: of onnxruntime; None takes the manifest's number, 0 leaves it to onnxruntime.
+
+    Raises:
+        InputError: no such graph, or onnxruntime refuses it.
+    """
+    session = make_session(artifact.model_path(graph), artifact.manifest.execution, threads)
+    # The session has mapped its files: from here on they cannot change under it.
+    artifact.check_unchanged()
+    return session
 
 
 def run_artifact(
@@ -23,7 +43,7 @@ def run_artifact(
         artifact: as `verify_artifact` or `load_artifact` gave it.
         inputs: an array for every input of the graph.
         graph: which of the artifact's graphs.
-        threads: of onnxruntime; None takes the manifest's number, 0 leaves it to onnxruntime.
+        threads: as in `open_graph`.
 
     Returns:
         The outputs by name, in the order of the graph.
@@ -31,7 +51,5 @@ def run_artifact(
     Raises:
         InputError: no such graph; an input that is missing, unknown, or of another type or shape.
     """
-    session = make_session(artifact.model_path(graph), artifact.manifest.execution, threads)
-    # The session has mapped its files: from here on they cannot change under it.
-    artifact.check_unchanged()
+    session = open_graph(artifact, graph, threads)
     return run_session(session, check_inputs(input_ports(session), inputs))

@@ -5,30 +5,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
 
 import msgspec
-from accelerator_sim.validate import validate_plan
 
-from accelerator_sim.plan import PLAN_SCHEMA, Plan
+from accelerator_sim.plan import Plan
+from accelerator_sim.plan_io import MAX_PLAN_BYTES, parse_plan
 from accelerator_sim.report import REPORT_SCHEMA, Report
+from accelerator_sim.targets import MAX_FILE_BYTES, parse_target
+from accelerator_sim.validate import validate_plan
 from graph_ir.errors import InputError
 from graph_ir.text import reason_of
 from runtime.folder import check_digest, check_listing, list_folder, read_listed, read_plain
 from runtime.manifest import (
     MANIFEST_FILE,
     MAX_MANIFEST_BYTES,
+    TARGET_FILE,
     Manifest,
     graph_files,
     parse_manifest,
 )
 from runtime.verify_graph import check_plan_matches_graph, read_graph
 
-_MAX_JSON_BYTES = 512 << 20
+_MAX_REPORT_BYTES = 256 << 20
 _ATTEMPTS = 3
 
 Identity = tuple[int, int, int]
-_T = TypeVar("_T", Plan, Report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +124,10 @@ def _load(folder: Path, identity: Identity) -> Artifact:
     reports: dict[str, Report] = {}
     for graph in manifest.graphs:
         _, plan_name, report_name = graph_files(graph)
-        data = read_listed(folder, plan_name, manifest.files[plan_name], _MAX_JSON_BYTES)
-        plans[graph] = _decode(data, Plan, PLAN_SCHEMA, f"{folder / plan_name}")
-        data = read_listed(folder, report_name, manifest.files[report_name], _MAX_JSON_BYTES)
-        reports[graph] = _decode(data, Report, REPORT_SCHEMA, f"{folder / report_name}")
+        data = read_listed(folder, plan_name, manifest.files[plan_name], MAX_PLAN_BYTES)
+        plans[graph] = parse_plan(data, str(folder / plan_name))
+        data = read_listed(folder, report_name, manifest.files[report_name], _MAX_REPORT_BYTES)
+        reports[graph] = _parse_report(data, str(folder / report_name))
     return Artifact(folder, manifest, MappingProxyType(plans), MappingProxyType(reports), identity)
 
 
@@ -134,6 +135,11 @@ def _verify(folder: Path, identity: Identity) -> Artifact:
     artifact = _load(folder, identity)
     for name, record in artifact.manifest.files.items():
         check_digest(folder, name, record)
+    target = folder / TARGET_FILE
+    try:
+        parse_target(read_plain(target, MAX_FILE_BYTES).decode(), str(target))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{target}: not a text: {error}") from error
     for graph in artifact.manifest.graphs:
         where = str(folder / graph_files(graph)[1])
         try:
@@ -150,11 +156,11 @@ class _SchemaOnly(msgspec.Struct, frozen=True):
     schema: int
 
 
-def _decode(data: bytes, kind: type[_T], schema: int, where: str) -> _T:
+def _parse_report(data: bytes, where: str) -> Report:
     try:
-        got = msgspec.json.decode(data, type=_SchemaOnly).schema
-        if got != schema:
-            raise InputError(f"{where}: unknown schema: expected {schema}, got {got}")
-        return msgspec.json.decode(data, type=kind)
+        schema = msgspec.json.decode(data, type=_SchemaOnly).schema
+        if schema != REPORT_SCHEMA:
+            raise InputError(f"{where}: unknown schema: expected {REPORT_SCHEMA}, got {schema}")
+        return msgspec.json.decode(data, type=Report)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{where}: {reason_of(error)}") from error
+        raise InputError(f"{where}: not a report: {reason_of(error)}") from error

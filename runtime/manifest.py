@@ -148,6 +148,8 @@ def check_manifest(manifest: Manifest, where: str) -> None:
             raise InputError(f"{where}: files: {name}: sha256 is not 64 hexadecimal digits")
         if record.size_bytes < 0:
             raise InputError(f"{where}: files: {name}: negative size {record.size_bytes}")
+    if TARGET_FILE not in manifest.files:
+        raise InputError(f"{where}: files: {TARGET_FILE} is not listed")
     if not manifest.graphs:
         raise InputError(f"{where}: graphs: expected at least one, got none")
     if len(set(manifest.graphs)) != len(manifest.graphs):

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
+
 from accelerator_sim.plan import Plan
 from graph_ir.subgraph import SubgraphExtractor
 from graph_ir.text import quoted
 from runtime.arena import Arena, Bytes, PlanViolationError
+from runtime.guards import Guards
 from runtime.host_types import HostType
 from runtime.op_sessions import Binding, OpSessions
 from runtime.tensor_map import TensorMap
@@ -24,6 +26,7 @@ class OpRunner:
         tensors: TensorMap,
         arena: Arena,
         transfers: Transfers,
+        guards: Guards,
     ) -> None:
         self._extractor = extractor
         self._plan = plan
@@ -31,6 +34,7 @@ class OpRunner:
         self._tensors = tensors
         self._arena = arena
         self._transfers = transfers
+        self._guards = guards
         self.sessions = OpSessions()
         self.gathered_operands = 0
 
@@ -47,6 +51,8 @@ class OpRunner:
         # Addresses do not keep memory alive: these arrays do until the op has run.
         operands = {name: self._input(name, index) for name in session.inputs}
         results = {name: self._output(name, index, operands) for name in session.outputs}
+        for name in operands:
+            self._check_guard(name, index, where)
         problem = session.run(
             {name: self._bind(name, data_B, where) for name, data_B in operands.items()},
             {name: self._bind(name, data_B, where) for name, data_B in results.items()},
@@ -55,6 +61,18 @@ class OpRunner:
             raise PlanViolationError(f"{where}: cannot run on the planned memory: {problem}")
         for name, data_B in results.items():
             self._arena.write(self._tensors.region(name, index), data_B)
+        for name in op.reads:
+            # Scratch, which no value fills: nothing else may have been written there.
+            if name not in self._types:
+                self._guards.check(name, index, where)
+
+    def _check_guard(self, name: str, index: int, where: str) -> None:
+        owner, _ = self._tensors.owner(name)
+        streamed_B = self._transfers.streamed(owner.name)
+        if streamed_B is None:
+            self._guards.check(name, index, where)
+        else:
+            self._guards.check_streamed(owner.name, streamed_B, where)
 
     def _input(self, name: str, index: int) -> Bytes:
         owner, begin = self._tensors.owner(name)

@@ -35,11 +35,16 @@ class Transfers:
         self._taken: dict[str, Bytes] = {}
         self.streamed_bytes = 0
 
+    @property
+    def image_tensors(self) -> frozenset[str]:
+        """Names of the tensors that are copied out of `@image`."""
+        return frozenset(name for _, name in self._schedule.image_base)
+
     def load(self, weights: Mapping[str, Bytes]) -> None:
         """Write the outermost copies of the weights, then bring those inwards that live there.
 
         Args:
-            weights: host bytes by name of the tensor that owns the memory.
+            weights: host bytes of the memories of `image_tensors`.
         """
         for (tier, name), base in self._schedule.image_base.items():
             if name in weights:
@@ -88,8 +93,8 @@ class Transfers:
             self._taken[copy.tensor] = self._before_slices(copy.tensor, op)
         whole_B = self._taken[copy.tensor]
         slice_B = self._arena.read(self._destination(copy))
-        end = min(steady.first_byte + slice_B.size, whole_B.size)
-        whole_B[steady.first_byte : end] = slice_B[: end - steady.first_byte]
+        target_B = whole_B[steady.first_byte : steady.first_byte + slice_B.size]
+        target_B[:] = slice_B[: target_B.size]
         self.streamed_bytes += copy.size_bytes
 
     def _before_slices(self, name: str, op: int) -> Bytes:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from graph_ir.errors import InputError
-from runtime.load import load_artifact
 from runtime.execute import run_artifact
+from runtime.load import load_artifact
 from runtime.session import Port, check_inputs
 from tests.runtime.tiny import ROWS, WIDTH, tiny_inputs, write_tiny
 

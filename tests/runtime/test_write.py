@@ -180,7 +180,7 @@ def test_readers_see_old_or_new_while_a_writer_exchanges(tmp_path: Path) -> None
     script = f"""
         from pathlib import Path
         from tests.runtime.tiny import resident_plan, tiny_plan, write_tiny
-        for index in range(40):
+        for index in range(12):
             write_tiny(Path({str(out)!r}), [tiny_plan, lambda: resident_plan("shared", 1)][index % 2]())
     """  # noqa: E501
     process = subprocess.Popen(

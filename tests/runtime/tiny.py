@@ -22,6 +22,7 @@ from accelerator_sim.plan import (
     Residence,
 )
 from accelerator_sim.report import REPORT_SCHEMA, Report
+from accelerator_sim.targets import target_text
 from graph_ir.save import save_models
 from runtime.manifest import ARTIFACT_SCHEMA, Execution, Manifest, PassRecord, Source
 from runtime.write import write_artifact
@@ -180,7 +181,7 @@ def tiny_files(plan: Plan | None = None) -> dict[str, bytes]:
     return {
         "main.plan.json": msgspec.json.encode(plan or tiny_plan()),
         "main.report.json": msgspec.json.encode(tiny_report()),
-        "accelerator.toml": b'schema = 1\nname = "tiny"\n',
+        "accelerator.toml": target_text("ethos-u65-512")[0].encode(),
     }
 
 
