@@ -103,7 +103,7 @@ def floor_seconds(problem: PlacementProblem) -> float:
                 own_K += arrays.cost_CK[cell : cell + homes][allowed].min(axis=0)
             seconds = max(arrays.compute_V[first + v], float(own_K.max(initial=0.0)))
             best = min(best, seconds + arrays.fill_V[first + v])
-        total += best
+        total += float(best)
     return total
 
 
