@@ -48,6 +48,9 @@ def build_report(
         ValueError: the plan is faster than the bound, so one of the two is wrong.
     """
     latency_s = timeline.latency_s
+    # Searches hand over numpy's scalars, which no JSON encoder takes.
+    references = {name: float(seconds) for name, seconds in references.items()}
+    lower_bound_s = None if lower_bound_s is None else float(lower_bound_s)
     if lower_bound_s is not None and latency_s < lower_bound_s * (1 - BOUND_TOLERANCE):
         raise ValueError(f"latency {latency_s} s is below its proven bound {lower_bound_s} s")
     stated = {name: references[name] for name in STATED_REFERENCES if name in references}
@@ -66,8 +69,8 @@ def build_report(
         cold_latency_s=timeline.cold_latency_s,
         lower_bound_s=lower_bound_s,
         gap=_gap(latency_s, lower_bound_s),
-        best_known_s=min(best_known_s, latency_s),
-        references=dict(references),
+        best_known_s=min(float(best_known_s), latency_s),
+        references=references,
         speedup_over_native=_ratio(native_s, latency_s),
         speedup_over_best_reference=_ratio(best_s, latency_s),
         best_reference=best_reference,

@@ -10,6 +10,8 @@ from accelerator_sim.units import bytes_text, joules_text, percent_text, plain, 
 WIDTH = 100
 SLOWEST_OPS = 5
 _BAR = 30
+# What would be printed as 0.0 %.
+_SMALLEST_SHARE = 0.0005
 _LABEL = 14
 
 
@@ -100,6 +102,8 @@ def _time(report: Report) -> Iterator[str]:
     total = sum(op.duration_s for op in report.ops)
     for share in time_shares(report.ops, [tier.name for tier in report.tiers]):
         part = share.seconds / total if total > 0 else 0.0
+        if part < _SMALLEST_SHARE:
+            continue
         bar = "#" * min(_BAR, round(part * _BAR))
         name = plain(share.name, 22)
         yield f"  {name:<22}{percent_text(part):>8}  {seconds_text(share.seconds):>10}  {bar}"

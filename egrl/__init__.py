@@ -13,9 +13,7 @@ that `import egrl` costs nothing:
 `runtime` and needs neither torch nor a solver.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -87,20 +85,6 @@ def __getattr__(name: str) -> object:
     value: object = getattr(import_module(module), name)
     globals()[name] = value
     return value
-
-
-class _Package(ModuleType):
-    """Keeps `egrl.compile` the function, whoever imports the module `egrl.compile` first.
-
-    Importing a module binds it as an attribute of its package, which would hide the function.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _PUBLIC and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -12,6 +12,7 @@ from egrl.cli.values import positive_number
 SUITES: dict[str, str] = {
     "placement": "egrl.bench.placement",
     "engine": "egrl.bench.engine",
+    "numerics": "egrl.bench.numerics",
     "allocate": "egrl.bench.allocate",
 }
 

@@ -1,7 +1,6 @@
 """`egrl run`: execute an artifact with onnxruntime, and prove its plan where asked."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from egrl.cli.files import check_writable
@@ -56,9 +55,8 @@ def command(args: argparse.Namespace) -> int:
         exact = sum(difference.exact for difference in result.differences)
         print(
             f"plan checked: {result.ops} ops in {bytes_text(result.host_bytes)} of planned "
-            f"memory; {exact} of {len(result.differences)} outputs equal onnxruntime's "
-            "bit for bit, the others within tolerance",
-            file=sys.stderr,
+            f"memory; {exact} of {len(result.differences)} outputs equal onnxruntime's bit for "
+            "bit, all are within tolerance"
         )
         outputs = result.outputs
     else:

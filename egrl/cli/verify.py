@@ -20,6 +20,6 @@ def command(args: argparse.Namespace) -> int:
     manifest = verify_artifact(args.artifact).manifest
     print(
         f"{args.artifact}: good: {len(manifest.files)} files match their digests, "
-        f"the plan of {', '.join(manifest.graphs)} is valid"
+        f"plans are valid ({', '.join(manifest.graphs)})"
     )
     return 0

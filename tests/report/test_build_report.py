@@ -3,6 +3,7 @@
 import dataclasses
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,6 +150,21 @@ def test_a_report_survives_its_file():
     report = report_of(2, bound=0.9)
     data = msgspec.json.encode(report)
     assert msgspec.json.decode(data, type=Report) == report
+
+
+def test_scalars_of_numpy_can_be_written():
+    problem, homes, timeline = simulated(0)
+    report = build_report(
+        problem,
+        homes,
+        timeline,
+        model="model",
+        placer="auto",
+        references={"native": np.float64(2.0), "ideal": np.float64(1e-9)},
+        lower_bound_s=np.float64(1e-9),
+        best_known_s=np.float64(1.0),
+    )
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
 
 
 def test_a_workload_without_ops_is_reported():
