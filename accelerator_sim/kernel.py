@@ -80,6 +80,7 @@ def price_op(
             home = homes_T[row_tensor_E[row]]
             if stream_C[row_cell_E[row] + best * home_count + home] > 0.0:
                 late_latency = max(late_latency, latency_H[home])
+                own_latency = max(own_latency, latency_H[home_count - 1])  # of the ring
             else:
                 own_latency = max(own_latency, latency_H[home])
     record_F[VARIANT] = best

@@ -5,6 +5,7 @@ V variants of all ops, E operand rows of all ops, C cells (row, variant, home).
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from accelerator_sim.cost.traffic import (
 )
 from accelerator_sim.cost.variants import Variant, variants_of
 from accelerator_sim.price_table import build_price_table
-from graph_ir.errors import UnmetRequirementError
+from graph_ir.errors import InputError, UnmetRequirementError
 from graph_ir.workload import Op, Tensor, TensorKind, Workload
 
 
@@ -106,12 +107,13 @@ def build_problem(
         pins: tensor name to home name (`home_name`), each a hard constraint.
 
     Raises:
-        InputError: the target has no rate for a type that the workload uses.
+        InputError: the target has no rate for a type that the workload uses, or a pin names no
+            tensor or no home.
         UnmetRequirementError: a tensor fits nowhere, or a pin cannot be met.
     """
     homes = homes_of(accelerator)
     ratio_T = np.array([_stored_ratio(t, accelerator) for t in workload.tensors])
-    size_TH = _sizes(workload, accelerator, homes, ratio_T)
+    size_TH = _sizes(workload, accelerator, homes)
     allowed_TH = _allowed(workload, accelerator, homes, size_TH)
     if pins:
         allowed_TH = _pinned(workload, accelerator, homes, allowed_TH, pins)
@@ -131,25 +133,33 @@ def build_problem(
     )
 
 
-def _stored_ratio(tensor: Tensor, accelerator: Accelerator) -> float:
+def _padded_channels(tensor: Tensor, accelerator: Accelerator) -> int:
+    """Channels as they are stored, where they are rounded up; weights are stored packed."""
     quantum = accelerator.layout_channels
-    if tensor.channels <= 0 or quantum <= 1:
-        return 1.0
-    return -(-tensor.channels // quantum) * quantum / tensor.channels
+    if tensor.kind is TensorKind.WEIGHT or tensor.channels <= 0:
+        return tensor.channels
+    return -(-tensor.channels // quantum) * quantum
+
+
+def _stored_ratio(tensor: Tensor, accelerator: Accelerator) -> float:
+    padded = _padded_channels(tensor, accelerator)
+    return 1.0 if padded == tensor.channels else padded / tensor.channels
 
 
 def _sizes(
     workload: Workload,
     accelerator: Accelerator,
     homes: tuple[Home, ...],
-    ratio_T: NDArray[np.float64],
 ) -> NDArray[np.int64]:
     """Bytes of a home's tier (per core) that each tensor takes; aliases take none."""
     size_TH = np.zeros((len(workload.tensors), len(homes)), np.int64)
     for t, tensor in enumerate(workload.tensors):
         if tensor.alias_of is not None:
             continue
-        stored = int(np.ceil(tensor.size_bytes * ratio_T[t]))
+        padded = _padded_channels(tensor, accelerator)
+        stored = -(-tensor.size_bytes * padded // max(1, tensor.channels))
+        if padded == tensor.channels:
+            stored = tensor.size_bytes
         for h, home in enumerate(homes):
             align = accelerator.tiers[home.tier].alignment_bytes
             share = -(-stored // accelerator.core_count) if home.mode == "partitioned" else stored
@@ -163,26 +173,29 @@ def _allowed(
     homes: tuple[Home, ...],
     size_TH: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
+    fits_TH = size_TH <= np.array(
+        [int(accelerator.tiers[home.tier].capacity_bytes.value) for home in homes]
+    )
     allowed_TH = np.zeros((len(workload.tensors), len(homes)), np.bool_)
     for t, tensor in enumerate(workload.tensors):
         if tensor.kind is TensorKind.IO or tensor.alias_of is not None:
-            allowed_TH[t, 0] = True
+            allowed_TH[t, 0] = fits_TH[t, 0]
         else:
             for h, home in enumerate(homes):
                 tier = accelerator.tiers[home.tier]
                 modes = (
                     tier.weight_modes if tensor.kind in STREAMED_KINDS else tier.activation_modes
                 )
-                mode_allowed = home.mode == "shared" or home.mode in modes
-                if mode_allowed and size_TH[t, h] <= int(tier.capacity_bytes.value):
-                    allowed_TH[t, h] = True
-        if not allowed_TH[t].any() or (
-            allowed_TH[t].sum() == 1
-            and size_TH[t, 0] > int(accelerator.tiers[0].capacity_bytes.value)
-        ):
+                allowed_TH[t, h] = fits_TH[t, h] and (home.mode == "shared" or home.mode in modes)
+        if not allowed_TH[t].any():
+            where = (
+                f"{accelerator.tiers[0].name}, where inputs and outputs are, is not"
+                if tensor.kind is TensorKind.IO
+                else "no memory is"
+            )
             raise UnmetRequirementError(
-                f"tensor {tensor.name}: needs {tensor.size_bytes} bytes, and no tier of "
-                f"{accelerator.name} is that large"
+                f"tensor {tensor.name}: needs {int(size_TH[t].min())} bytes, and "
+                f"{where} that large on {accelerator.name}"
             )
     return allowed_TH
 
@@ -203,10 +216,10 @@ def _pinned(
     allowed_TH = allowed_TH.copy()
     for name, home_name in sorted(pins.items()):
         if name not in names:
-            raise UnmetRequirementError(f"pin {name}: the workload has no such tensor")
+            raise InputError(f"pin {name}: the workload has no such tensor")
         if home_name not in home_names:
             known = ", ".join(home_names)
-            raise UnmetRequirementError(
+            raise InputError(
                 f"pin {name}: {accelerator.name} has no home {home_name}; it has {known}"
             )
         t, h = names[name], home_names[home_name]
@@ -233,11 +246,11 @@ def _producer_layouts(workload: Workload) -> dict[int, str]:
 def _layout_ops(
     op: Op, workload: Workload, accelerator: Accelerator, layouts: dict[int, str]
 ) -> int:
-    """Vector operations that changing the layout of the op's inputs takes."""
+    """Vector operations that changing the layout of the op's inputs takes, one an element."""
     if not accelerator.layout_exchange:
         return 0
     return sum(
-        workload.tensors[operand.tensor].size_bytes
+        prod(workload.tensors[operand.tensor].shape)
         for operand in op.operands
         if operand.tensor in layouts
         and not operand.is_write
@@ -269,12 +282,13 @@ def _flatten(
                 for home in homes:
                     key = (
                         operand.role, operand.traffic_bytes, operand.split_by,
-                        operand.halo_bytes, tensor.kind, home, variant.split, passes, ratio,
+                        operand.halo_bytes, tensor.kind, home, variant.split, variant.cores,
+                        passes, ratio,
                     )  # fmt: skip
                     use = memo.get(key)
                     if use is None:
                         use = operand_use(
-                            operand, tensor.kind, home, variant.split, passes, accelerator, ratio
+                            operand, tensor.kind, home, variant, passes, accelerator, ratio
                         )
                         memo[key] = use
                     uses.append(use)

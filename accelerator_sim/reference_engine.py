@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from accelerator_sim.accelerator import Accelerator, Home
+from accelerator_sim.cost.mac_array import relative_rate
 from accelerator_sim.cost.traffic import OperandUse, operand_use, resource_seconds
 from accelerator_sim.cost.variants import Variant
 from accelerator_sim.problem import PlacementProblem
@@ -106,7 +107,7 @@ def _price_variant(
         tensor = problem.workload.tensors[operand.tensor]
         home: Home = problem.homes[homes[operand.tensor]]
         ratio = float(problem.stored_ratio_T[operand.tensor])
-        use = operand_use(operand, tensor.kind, home, variant.split, passes, accelerator, ratio)
+        use = operand_use(operand, tensor.kind, home, variant, passes, accelerator, ratio)
         uses.append(use)
         for resource, seconds in enumerate(resource_seconds(use, accelerator)):
             own_s[resource] += seconds
@@ -117,6 +118,7 @@ def _price_variant(
             stream.ring_bytes += use.ring_bytes
             stream.parts.append((operand.tensor, use.stream_s, use.stream_bytes))
             late_latency = max(late_latency, latency)
+            own_latency = max(own_latency, accelerator.tiers[-1].latency_s.value)
         elif not operand.is_write:
             own_latency = max(own_latency, latency)
     return _PricedOp(
@@ -236,17 +238,15 @@ def _trace(
 ) -> OpTrace:
     accelerator = problem.accelerator
     names = [tier.name for tier in accelerator.tiers] + ["interconnect", "port"]
-    core_s = duration - fill_s
+    core_s = max([this.variant.compute_s, *busy_s])
     bounds = {"mac": this.variant.mac_s, "vector": this.variant.vector_s}
     bounds |= dict(zip(names, busy_s, strict=True))
     without_streams = max([this.variant.compute_s, *this.own_s])
     stall_s = max(0.0, core_s - without_streams)
     culprit = ""
-    late_tiers = [k for k, seconds in enumerate(late_s) if seconds > EPSILON_S]
-    if stall_s > 0.0 and late_tiers:
-        tier = max(late_tiers, key=lambda k: (busy_s[k], -k))
-        tensor = max(this.streams[tier].parts, key=lambda part: (part[1], -part[0]))[0]
-        culprit = problem.workload.tensors[tensor].name
+    if stall_s > 0.0:
+        slowest = max(range(len(late_s)), key=lambda k: (busy_s[k] if late_s[k] > 0.0 else 0.0, -k))
+        culprit = problem.workload.tensors[_latest(this.streams[slowest], late_s[slowest])].name
     traffic = {
         tier.name: round(
             sum(
@@ -258,7 +258,7 @@ def _trace(
         )
         for k, tier in enumerate(accelerator.tiers)
     }
-    peak = _peak_macs_per_s(accelerator)
+    ideal_s = _ideal_mac_seconds(this.op, accelerator)
     return OpTrace(
         name=this.op.name,
         family=str(this.op.family),
@@ -274,23 +274,40 @@ def _trace(
         stall_tensor=culprit,
         bound=max(bounds, key=lambda name: bounds[name]),
         macs=this.op.macs,
-        utilization=this.op.macs / (duration * peak) if duration > 0 and peak > 0 else 0.0,
+        utilization=ideal_s / duration if duration > 0.0 else 0.0,
         traffic_bytes=traffic,
     )
 
 
-def _peak_macs_per_s(accelerator: Accelerator) -> float:
+def _latest(stream: _Stream, late_s: float) -> int:
+    """The tensor with the most seconds among the last `late_s` of a stream."""
+    from_s = stream.needed_s - late_s
+    late: list[tuple[float, int]] = []
+    end_s = 0.0
+    for tensor, seconds, _ in stream.parts:
+        begin_s, end_s = end_s, end_s + seconds
+        late.append((end_s - max(begin_s, from_s), -tensor))
+    return -max(late)[1]
+
+
+def _ideal_mac_seconds(op: Op, accelerator: Accelerator) -> float:
+    """Time of the op's products at the full rate of their types on all cores."""
     array = accelerator.mac_array
     if array is None:
         return 0.0
-    rate = array.relative_rate[f"{accelerator.default_type}*{accelerator.default_type}"].value
-    cells = array.rows * array.columns * array.depth
-    return accelerator.core_count * cells * rate * accelerator.clock_hz.value
+    macs_per_s = (
+        accelerator.core_count
+        * (array.rows * array.columns * array.depth)
+        * accelerator.clock_hz.value
+    )
+    return sum(
+        work.macs / (macs_per_s * relative_rate(array, work.left_type, work.right_type))
+        for work in op.mac_work
+    )
 
 
 def _energy(accelerator: Accelerator, priced: list[_PricedOp], latency_s: float) -> float:
     energy = accelerator.energy.leakage_w.value * latency_s
-    cores = accelerator.core_count
     for this in priced:
         for work in this.op.mac_work:
             pair = f"{work.left_type}*{work.right_type}"
@@ -301,11 +318,21 @@ def _energy(accelerator: Accelerator, priced: list[_PricedOp], latency_s: float)
         energy += this.op.vector_ops * accelerator.energy.vector_op_j.value
         for use in this.uses:
             for k, tier in enumerate(accelerator.tiers):
-                moved = use.read_bytes[k] + use.written_bytes[k]
-                copies = cores if tier.scope == "per-core" else 1
-                moved = moved * copies + (use.stream_bytes if use.stream_tier == k else 0.0)
-                energy += moved * tier.energy_j_per_byte.value
+                energy += _moved_bytes(use, k, accelerator) * tier.energy_j_per_byte.value
     return energy
+
+
+def _moved_bytes(use: OperandUse, tier: int, accelerator: Accelerator) -> float:
+    """Bytes that all copies of a tier read and write for one operand, the ring's included."""
+    per_core = accelerator.tiers[tier].scope == "per-core"
+    readers = use.reading_cores if per_core else 1
+    writers = accelerator.core_count if per_core else 1
+    moved = use.read_bytes[tier] * readers + use.written_bytes[tier] * writers
+    if use.stream_tier == tier:
+        moved += use.stream_bytes * readers
+    if use.stream_tier >= 0 and tier == len(accelerator.tiers) - 1:
+        moved += use.ring_bytes * readers
+    return moved
 
 
 def live_bytes(problem: PlacementProblem, homes: Sequence[int]) -> list[list[int]]:

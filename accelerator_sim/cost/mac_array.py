@@ -61,10 +61,7 @@ def _dot_grid_cycles(array: MacArray, work: MacWork, rate: float) -> float:
             work.batch * work.columns, array.columns
         )
         return tiles * reductions
-    if depth >= 1:
-        reductions = float(_ceil_div(work.inner, int(depth)))
-    else:
-        reductions = work.inner / depth
+    reductions = float(_ceil_div(work.inner, int(depth))) if depth >= 1 else work.inner / depth
     tiles = _ceil_div(work.rows, array.rows) * _ceil_div(work.columns, array.columns)
     return work.batch * tiles * reductions
 

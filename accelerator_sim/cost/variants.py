@@ -19,6 +19,7 @@ class Variant:
 
     Attributes:
         split: how the cores share it.
+        cores: how many have work; fewer than all where the dimension is short.
         loop_order: `left-held`, `right-held` or `single-pass`.
         passes: how often each operand is read (1 for outputs), in operand order.
         mac_s: time of the matrix unit.
@@ -27,6 +28,7 @@ class Variant:
     """
 
     split: Split
+    cores: int
     loop_order: str
     passes: tuple[int, ...]
     mac_s: float
@@ -53,8 +55,15 @@ def splits_of(op: Op, cores: int) -> tuple[Split, ...]:
     return tuple(allowed) or (Split.NONE,)
 
 
+def cores_of(op: Op, split: Split, cores: int) -> int:
+    """How many cores have work under a split."""
+    if split is Split.NONE:
+        return 1
+    return max(1, min(cores, op.rows if split is Split.ROWS else op.columns))
+
+
 def core_share(operand: Operand, split: Split, cores: int) -> int:
-    """Bytes of the operand that one core needs."""
+    """Bytes of the operand that each of the cores that share the op needs."""
     if split in operand.split_by and cores > 1:
         halo = operand.halo_bytes if split is Split.ROWS else 0
         return min(operand.traffic_bytes, -(-operand.traffic_bytes // cores) + halo)
@@ -62,13 +71,16 @@ def core_share(operand: Operand, split: Split, cores: int) -> int:
 
 
 def core_work(work: MacWork, split: Split, cores: int) -> MacWork:
-    """The products that the busiest core computes."""
+    """The products that the busiest of the cores that share the op computes.
+
+    Columns are cut between products first (heads, groups), then within each.
+    """
     if split is Split.ROWS:
         return replace(work, rows=-(-work.rows // cores))
-    if split is Split.COLUMNS and work.batch > 1:
+    if split is Split.COLUMNS and work.batch >= cores:
         return replace(work, batch=-(-work.batch // cores))
     if split is Split.COLUMNS:
-        return replace(work, columns=-(-work.columns // cores))
+        return replace(work, batch=1, columns=-(-work.columns // (cores // max(1, work.batch))))
     return work
 
 
@@ -93,7 +105,7 @@ def variants_of(op: Op, accelerator: Accelerator, layout_ops: int = 0) -> tuple[
 def _variants_of_split(
     op: Op, accelerator: Accelerator, split: Split, layout_ops: int
 ) -> list[Variant]:
-    cores = accelerator.core_count
+    cores = cores_of(op, split, accelerator.core_count)
     clock_hz = accelerator.clock_hz.value
     mac_s, vector_ops = 0.0, float(op.vector_ops + layout_ops)
     if accelerator.mac_array is None:
@@ -101,11 +113,10 @@ def _variants_of_split(
     else:
         shares = [core_work(work, split, cores) for work in op.mac_work]
         mac_s = sum(array_cycles(accelerator.mac_array, work) for work in shares) / clock_hz
-    users = 1 if split is Split.NONE else min(cores, op.rows if split is Split.ROWS else op.columns)
-    vector_s = vector_ops / (users * _lanes(op, accelerator) * clock_hz)
+    vector_s = vector_ops / (cores * _lanes(op, accelerator) * clock_hz)
     return [
-        Variant(split, order, passes, mac_s, vector_s, accelerator.launch_overhead_s.value)
-        for order, passes in _loop_orders(op, accelerator, split)
+        Variant(split, cores, order, passes, mac_s, vector_s, accelerator.launch_overhead_s.value)
+        for order, passes in _loop_orders(op, accelerator, split, cores)
     ]
 
 
@@ -121,9 +132,8 @@ def _lanes(op: Op, accelerator: Accelerator) -> float:
 
 
 def _loop_orders(
-    op: Op, accelerator: Accelerator, split: Split
+    op: Op, accelerator: Accelerator, split: Split, cores: int
 ) -> list[tuple[str, tuple[int, ...]]]:
-    cores = accelerator.core_count
     ones = tuple(1 for _ in op.operands)
     if not op.mac_work or all(work.depthwise for work in op.mac_work):
         return [("single-pass", ones)]
