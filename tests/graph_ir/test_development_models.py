@@ -11,15 +11,17 @@ from graph_ir.errors import InputError
 from graph_ir.load import load_model
 from graph_ir.passes.pipeline import run_lossless
 from tests.graph_ir.numerics import (
+    TOLERANCES,
     assert_close,
     assert_valid,
+    largest_error,
     open_session,
     outputs_of,
     seeded_inputs,
 )
 
 sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-from model_set.inputs import DIMS, sample_inputs  # noqa: E402
+from model_set.inputs import DIMS, sample_inputs
 
 CACHE = Path(os.environ.get("EGRL_CACHE", "absent"))
 REFUSED = {"silero-vad-if"}
@@ -45,10 +47,14 @@ def test_lossless(name: str, tmp_path: Path) -> None:
     model = load_model(path, DIMS[name])
     run_lossless(model.graph_model)
     feeds = inputs_of(name, path)
-    reference = outputs_of(open_session(path, DIMS[name]), feeds)
-    assert_close(
-        outputs_of(open_session(assert_valid(model.graph_model, tmp_path)), feeds), reference
-    )
+    saved = assert_valid(model.graph_model, tmp_path)
+    optimized = outputs_of(open_session(path, DIMS[name], optimize=True), feeds)
+    assert_close(outputs_of(open_session(saved, optimize=True), feeds), optimized)
+    # As written, the source itself may be ill conditioned: onnxruntime's own optimization moves
+    # the outputs of ppocr-det by 9e-5. No pass may do more than that.
+    plain = outputs_of(open_session(path, DIMS[name]), feeds)
+    allowed = max(TOLERANCES["float32"], largest_error(optimized, plain))
+    assert_close(outputs_of(open_session(saved), feeds), plain, {"float32": allowed})
 
 
 @pytest.mark.skipif("silero-vad-if" not in PRESENT, reason="not built")

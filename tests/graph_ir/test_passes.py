@@ -18,7 +18,13 @@ from graph_ir.passes.constant_folding import ConstantFolding
 from graph_ir.passes.dead_code import DeadCode
 from graph_ir.passes.identity_elimination import IdentityElimination
 from graph_ir.passes.pipeline import run_lossless
-from tests.graph_ir.numerics import assert_equal_outputs
+from tests.graph_ir.numerics import (
+    assert_equal_outputs,
+    assert_valid,
+    open_session,
+    outputs_of,
+    seeded_inputs,
+)
 from tests.graph_ir.tiny_builder import TinyBuilder
 from tests.graph_ir.tiny_models import TINY_DIMS, TINY_MODELS
 
@@ -111,6 +117,47 @@ class TestBatchNorm:
         b.output("out", [1, 3, 4, 4])
         assert apply(b, BatchNormIntoConvolution()) == ["Conv", "Add"]
 
+    def test_one_factor_for_the_whole_tensor_is_an_epilogue(self, apply) -> None:
+        b = TinyBuilder(18)
+        y = b.node("Conv", b.input("x", [1, 2, 4, 4]), b.weight(3, 2, 1, 1))
+        b.node("Mul", y, b.constant([0.3]), to="out")
+        b.output("out", [1, 3, 4, 4])
+        assert apply(b, BatchNormIntoConvolution()) == ["Conv", "Mul"]
+
+    def test_scale_adds_no_bias(self, load_tiny, tmp_path: Path) -> None:
+        b = TinyBuilder(18)
+        y = b.node("Conv", b.input("x", [1, 2, 4, 4]), b.weight(3, 2, 1, 1))
+        b.node("Mul", y, b.positive(3, 1, 1), to="out")
+        b.output("out", [1, 3, 4, 4])
+        path = tmp_path / "m.onnx"
+        onnx.save(b.build(), path)
+        model = load_model(path).graph_model
+        BatchNormIntoConvolution().apply(model)
+        assert [len(node.inputs) for node in model.graph] == [2]
+
+    def test_refused_gemm_is_left_as_it_was(self, tmp_path: Path) -> None:
+        """A scale that overflows must not leave half of the rewrite behind."""
+        b = TinyBuilder(18)
+        y = b.node("Gemm", b.input("x", [2, 3]), b.weight(3, 2), b.weight(2), beta=2.0)
+        b.node("Mul", y, b.constant([1.0, 1e39]), to="out")
+        b.output("out", [2, 2])
+        path = tmp_path / "m.onnx"
+        onnx.save(b.build(), path)
+        model = load_model(path).graph_model
+        assert not BatchNormIntoConvolution().apply(model).modified
+        assert next(iter(model.graph)).attributes["beta"].as_float() == 2.0
+
+    def test_same_weights_as_onnxruntime(self, load_tiny, tmp_path: Path) -> None:
+        """Optimizing the folded model gives the bits that optimizing the source gives."""
+        source, model = load_tiny("resnet_bottleneck")
+        reference = open_session(source, optimize=True)
+        feeds = seeded_inputs(reference)
+        BatchNormIntoConvolution().apply(model.graph_model)
+        folded = open_session(assert_valid(model.graph_model, tmp_path), optimize=True)
+        np.testing.assert_array_equal(
+            outputs_of(folded, feeds)["logits"], outputs_of(reference, feeds)["logits"]
+        )
+
     def test_constant_minus_convolution(self, apply) -> None:
         b = TinyBuilder(18)
         y = b.node("Conv", b.input("x", [1, 2, 4, 4]), b.weight(3, 2, 1, 1))
@@ -149,7 +196,7 @@ class TestBatchNorm:
         y = b.node(
             "Mul", b.batch_norm(b.node("Conv", y, b.weight(2, 3, 1, 1)), 2), b.weight(2, 1, 1)
         )
-        b.node("Sub", y, b.constant(0.5), to="out")
+        b.node("Sub", y, b.weight(2, 1, 1), to="out")
         b.output("out", [1, 2, 4, 4])
         expected = ["BatchNormalization", "Relu", "Conv"]
         assert apply(b, BatchNormIntoConvolution()) == expected
