@@ -9,9 +9,11 @@ With `x[t, m] = 1` where tensor *t* lives in tier *m*:
     additive:  base + sum of extra[t, m] * x[t, m], straight in the objective;
     streams:   fixed + time[i], with time[i] >= compute and
                time[i] >= sum over its streams of seconds[t, m] * x[t, m]  every tier m;
-    table:     sum of seconds[c] * y[c] over the combinations c of homes, with sum of y[c] = 1 and
-               sum over c that put t into m of y[c] = x[t, m], which is the tightest description
-               of a single op that there is. Stream ops with few combinations are written this way.
+    table:     sum of seconds[c] * y[c] over the combinations c of homes, with
+               sum over c that put t into m of y[c] = x[t, m]              every t of the op, m
+               (so that the y of an op sum to 1), which is the tightest description of a single
+               op that there is. Stream ops can be written this way too: many columns, and a
+               relaxation that is close to the optimum.
 
 Capacity rows are written for the ops at which the set of live tensors is not part of another's.
 The optimum of the program is the optimum of the problem; what the solver proves when its time is

@@ -234,7 +234,6 @@ def _op(
         key: builder.column((seconds - least) / unit_s, 0.0, 1.0, False)
         for key, seconds in times.items()
     }
-    builder.row(1.0, 1.0, [(column, 1.0) for column in combinations.values()])
     for place, tensor in enumerate(rule.tensors):
         tiers = table.allowed_T[tensor]
         if len(tiers) == 1:

@@ -254,6 +254,24 @@ def _rule(
         for tensor, tier in zip(tensors, key, strict=True):
             homes[tensor] = tier
         times[key] = given[key] if key in given else fallback.seconds(homes)
+    return _without_idle_tensors(tensors, times)
+
+
+def _without_idle_tensors(
+    tensors: tuple[int, ...], times: dict[tuple[int, ...], float]
+) -> TableRule:
+    """The table over only those tensors whose home makes a difference to it."""
+    place = 0
+    while place < len(tensors):
+        shorter: dict[tuple[int, ...], float] = {}
+        for key, seconds in times.items():
+            rest = key[:place] + key[place + 1 :]
+            if shorter.setdefault(rest, seconds) != seconds:
+                place += 1
+                break
+        else:
+            tensors = tensors[:place] + tensors[place + 1 :]
+            times = shorter
     return TableRule(tensors, times)
 
 

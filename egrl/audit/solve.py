@@ -10,14 +10,21 @@ from egrl.audit.cost import CostTable
 from egrl.audit.search import fill, improve, outermost, round_shares
 from egrl.audit.state import is_feasible
 
-TABLE_LIMIT = 12
-"""Stream ops with at most this many combinations of homes are described exactly, as tables."""
+RELAXED_TABLE_LIMIT = 100
+"""Stream ops with at most this many combinations of homes are written as tables for the
+relaxation: its bound is then nearly that of whole tensors."""
+
+BRANCHED_TABLE_LIMIT = 12
+"""The same for branch and bound, where many columns cost more than they bring."""
 
 MAX_ENTRIES = 4_000_000
 """Larger programs are not built: the floor over single ops is reported instead."""
 
 DIVE_SHARE = 0.3
 """Of the time that is left after the relaxation."""
+
+RELAXATION_SHARE = 10.0
+"""Of the time limit; without the relaxation there is no bound worth reporting."""
 
 BRANCH_SHARE = 0.5
 """Of the time limit; branch and bound may take this much whatever came before."""
@@ -81,7 +88,7 @@ def solve(
         given: plans to start from besides our own; infeasible ones are ignored.
         relative_gap: latency over bound, minus one, at which to stop.
         time_limit_s: of the whole, checked between the parts; what proves the bound may go
-            beyond it: the relaxation by as much again, branch and bound by half.
+            beyond it, the relaxation to ten times the limit, branch and bound by half of it.
     """
     started = time.monotonic()
     best = _Best(table)
@@ -95,14 +102,15 @@ def solve(
     bound_s = floor_seconds(table)
     if best.close(bound_s, relative_gap):
         return _solution(best, bound_s, "gap reached")
-    program = build_program(table, best.seconds or bound_s, TABLE_LIMIT, MAX_ENTRIES)
-    if program is None:
+    unit_s = best.seconds or bound_s
+    relaxed = build_program(table, unit_s, RELAXED_TABLE_LIMIT, MAX_ENTRIES)
+    if relaxed is None:
         return _solution(best, bound_s, "floor")
 
     def left_s() -> float:
         return time_limit_s - (time.monotonic() - started)
 
-    relaxation = relax(table, program, max(left_s(), time_limit_s))
+    relaxation = relax(table, relaxed, max(left_s(), RELAXATION_SHARE * time_limit_s))
     if relaxation.infeasible:
         return _solution(best, bound_s, "infeasible")
     bound_s = max(bound_s, relaxation.seconds)
@@ -111,12 +119,15 @@ def solve(
         rounded = round_shares(table, shares)
         if is_feasible(table, rounded):
             best.offer(search(rounded), "rounded relaxation and local search")
-    if shares is not None and not best.close(bound_s, relative_gap) and left_s() > 0:
+    if best.close(bound_s, relative_gap):
+        return _solution(best, bound_s, "gap reached")
+    program = build_program(table, unit_s, BRANCHED_TABLE_LIMIT, MAX_ENTRIES) or relaxed
+    if shares is not None and left_s() > 0:
         dived = dive(table, program, shares, relative_gap, left_s() * DIVE_SHARE)
         if dived is not None:
             best.offer(search(dived), "dive and local search")
-    if best.close(bound_s, relative_gap):
-        return _solution(best, bound_s, "gap reached")
+        if best.close(bound_s, relative_gap):
+            return _solution(best, bound_s, "gap reached")
     branch_s = max(left_s(), BRANCH_SHARE * time_limit_s)
     branched = branch(table, program, best.homes, relative_gap, branch_s)
     if branched.infeasible and best.homes is None:

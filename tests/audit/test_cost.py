@@ -68,3 +68,17 @@ def test_compiled_costs_are_those_of_the_definition(problem, data):
     assert table.seconds(homes) == pytest.approx(direct_seconds(problem, names))
     for rule in table.rules_N:
         assert rule.least(table.allowed_T) <= min(table.enumerate_times(rule).values()) + 1e-9
+
+
+def test_tensors_that_make_no_difference_leave_the_table():
+    combinations = [
+        Combination({"w": w, "h": h}, 3.0 if w == "dram" else 1.0)
+        for w in ("dram", "sram")
+        for h in ("dram", "sram")
+    ]
+    table = one_op(measured=Measured(None, [], combinations))
+    assert table.rules_N[0].tensors == (0,)
+    assert table.ops_T == ((0,), ())
+    assert [table.seconds(homes) for homes in ((0, 0), (0, 1), (1, 0), (1, 1))] == [3, 3, 1, 1]
+    same = [Combination(c.homes, 2.0) for c in combinations]
+    assert one_op(measured=Measured(None, [], same)).rules_N[0].tensors == ()
