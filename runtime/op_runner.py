@@ -47,6 +47,8 @@ class OpRunner:
         """
         op = self._plan.ops[index]
         where = f"op {quoted(op.name)}"
+        if not op.nodes or not op.writes:
+            raise PlanViolationError(f"{where}: has no nodes, or writes nothing")
         session = self.sessions.session_of(self._extractor.extract(op.nodes, op.writes))
         # Addresses do not keep memory alive: these arrays do until the op has run.
         operands = {name: self._input(name, index) for name in session.inputs}

@@ -7,8 +7,9 @@ import pytest
 from accelerator_sim.plan import Plan, Residence
 from accelerator_sim.validate import validate_plan
 from graph_ir.errors import InputError
-from runtime.arena import PlanViolationError
+from runtime.arena import POISON, PlanViolationError
 from runtime.check_plan import CheckResult, Flip, check_plan
+from runtime.op_runner import OpRunner
 from tests.runtime.tiny import (
     ACTIVATION_BYTES,
     DRAM,
@@ -132,7 +133,25 @@ def test_overlap_is_caught_by_validator_and_by_execution(
     assert not result.sound
 
 
-def test_dead_memory_is_poisoned(model: Path) -> None:
+def test_memory_is_poison_before_first_use_and_after_death(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+    run = OpRunner.run
+
+    def watched(runner: OpRunner, index: int) -> None:
+        seen.append(runner._arena.tiers_CB[SRAM][0].copy())
+        run(runner, index)
+
+    monkeypatch.setattr(OpRunner, "run", watched)
+    check(model, tiny_plan())
+    first, second = slice(0, ACTIVATION_BYTES), slice(ACTIVATION_BYTES, 2 * ACTIVATION_BYTES)
+    poisoned = [((s[first] == POISON).all(), (s[second] == POISON).all()) for s in seen]
+    # `a`, then `c` in the first slot; `b` in the second: the state in which each op finds them.
+    assert poisoned == [(True, True), (False, True), (True, False), (False, True)]
+
+
+def test_bytes_of_dead_residences_do_not_live_on(model: Path) -> None:
     plan = tiny_plan()
     x = next(tensor for tensor in plan.tensors if tensor.name == "x")
     # Dies before `add` and is said to live on at the same place, but nothing brings it there.
@@ -219,3 +238,48 @@ def test_too_much_memory_is_refused_before_it_is_allocated(model: Path) -> None:
 def test_inputs_are_checked(model: Path) -> None:
     with pytest.raises(InputError, match="'x': expected shape"):
         check_plan(model, tiny_plan(), {"x": np.zeros((1, 2), np.float32)})
+
+
+def wide_plan() -> Plan:
+    """`tiny_plan` with twice the planned bytes for weights and input than the arena's scale fills.
+
+    Activations are in half precision (scale 2), weights and input in full.
+    """
+    half, full = tiny_plan("fp16"), tiny_plan("fp32")
+    narrow = {t.name: t for t in half.tensors if t.kind == "activation" or t.name == "y"}
+    tensors = [narrow.get(tensor.name, tensor) for tensor in full.tensors]
+    plan = msgspec.structs.replace(full, tensors=tensors)
+    return moved(plan, "y", offset=2 * WEIGHT_BYTES + ACTIVATION_BYTES)
+
+
+def test_the_end_that_the_host_does_not_fill_is_guarded(model: Path) -> None:
+    plan = wide_plan()
+    result = check(model, plan)
+    assert result.scale == 2
+    assert result.sound
+    # Full-precision `x` fills only the front of its dilated memory; its end is watched.
+    end = 2 * WEIGHT_BYTES + ACTIVATION_BYTES
+    with pytest.raises(PlanViolationError, match="'x' was overwritten"):
+        check(model, plan, Flip(DRAM, end - 1, 1))
+    with pytest.raises(PlanViolationError, match="'x' was overwritten"):
+        check(model, moved(plan, "y", offset=end - 64))
+    with pytest.raises(PlanViolationError, match="'w2' was overwritten"):
+        check(model, moved(plan, "a", tier=DRAM, offset=2 * WEIGHT_BYTES - 64))
+
+
+def test_scratch_is_guarded(model: Path) -> None:
+    plan = tiny_plan()
+    scratch = msgspec.structs.replace(
+        plan.tensors[0],
+        name="mm2:scratch",
+        kind="scratch",
+        residences=[Residence(SRAM, "shared", 4 * ACTIVATION_BYTES, 2, 3)],
+    )
+    ops = [
+        msgspec.structs.replace(op, reads=[*op.reads, scratch.name]) if op.name == "mm2" else op
+        for op in plan.ops
+    ]
+    plan = msgspec.structs.replace(plan, tensors=[*plan.tensors, scratch], ops=ops)
+    assert check(model, plan).sound
+    with pytest.raises(PlanViolationError, match="'mm2:scratch' was overwritten"):
+        check(model, moved(plan, scratch.name, offset=256))

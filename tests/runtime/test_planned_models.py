@@ -1,5 +1,6 @@
 """Models of every exporter form, placed at random on small memories: plans hold when executed."""
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -10,11 +11,13 @@ import pytest
 from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.addresses import has_addresses
 from accelerator_sim.engine import evaluate
-from accelerator_sim.plan import STAGING_TENSOR, Plan
+from accelerator_sim.plan import STAGING_TENSOR, Plan, PlanTensor
 from accelerator_sim.plan_builder import build_plan
 from accelerator_sim.problem import PlacementProblem, build_problem
 from accelerator_sim.reference_engine import simulate
 from accelerator_sim.targets import load_target
+from accelerator_sim.validate import find_violations
+from graph_ir.errors import InputError
 from graph_ir.load import load_model
 from graph_ir.lower import lower
 from graph_ir.save import save_models
@@ -208,3 +211,69 @@ def test_streamed_weights_pass_through_the_ring(case: tuple[str, Path]) -> None:
         plan, copies=[copy for copy in plan.copies if copy is not one]
     )
     assert not check_plan(path, without, inputs).sound
+
+
+@pytest.mark.parametrize("case", ["resnet_bottleneck", "decoder_step"], indirect=True)
+def test_what_the_validator_accepts_executes(case: tuple[str, Path]) -> None:
+    """Activations moved at random: a plan that is still valid gives the same bytes."""
+    name, path = case
+    rng = np.random.default_rng(len(name))
+    plan = random_plan(problem_of(path, "nnp-i", "fp16"), rng)
+    inputs = random_inputs(path, rng)
+    candidates = [t for t in plan.tensors if t.kind == "activation" and t.size_bytes]
+    verdicts = set()
+    for _ in range(40):
+        tensor = candidates[rng.integers(len(candidates))]
+        place = tensor.residences[0]
+        changed = [
+            msgspec.structs.replace(place, offset=64 * int(rng.integers(0, 60))),
+            msgspec.structs.replace(place, tier="LLC", mode="shared"),
+            msgspec.structs.replace(place, start=place.start + int(rng.integers(-1, 2))),
+            msgspec.structs.replace(place, end=place.end + int(rng.integers(-1, 2))),
+        ][rng.integers(4)]
+        mutated = replaced(plan, msgspec.structs.replace(tensor, residences=[changed]))
+        valid = not find_violations(mutated)
+        sound = is_sound(path, mutated, inputs)
+        assert sound or not valid
+        verdicts.add((valid, sound))
+    assert {(True, True), (False, False)} <= verdicts
+
+
+def replaced(plan: Plan, tensor: PlanTensor) -> Plan:
+    tensors = [tensor if known.name == tensor.name else known for known in plan.tensors]
+    return msgspec.structs.replace(plan, tensors=tensors)
+
+
+def is_sound(path: Path, plan: Plan, inputs: dict[str, np.ndarray]) -> bool:
+    try:
+        return check_plan(path, plan, inputs).sound
+    except PlanViolationError:
+        return False
+
+
+@pytest.mark.parametrize("case", ["decoder_step"], indirect=True)
+def test_absurd_plans_end_in_one_line(case: tuple[str, Path]) -> None:
+    """No validator before it: whatever the numbers and names, no traceback and no huge memory."""
+    _, path = case
+    rng = np.random.default_rng(8)
+    plan = random_plan(problem_of(path, "nnp-i", "fp16"), rng)
+    inputs = random_inputs(path, rng)
+    text = json.loads(msgspec.json.encode(plan))
+    for _ in range(80):
+        mutated = json.loads(json.dumps(text))
+        part = mutated[["tiers", "tensors", "tensors", "copies", "ops"][rng.integers(5)]]
+        item = part[rng.integers(len(part))]
+        if "residences" in item and rng.integers(2):
+            item = item["residences"][0]
+        key = sorted(item)[rng.integers(len(item))]
+        if isinstance(item[key], int):
+            item[key] = [-1, 0, 1, 7, 1 << 33, 1 << 62, 1 << 70][rng.integers(7)]
+        elif isinstance(item[key], list):
+            item[key] = item[key][1:]
+        elif isinstance(item[key], str):
+            names = [tensor["name"] for tensor in text["tensors"]]
+            item[key] = ["", "LLC", "nowhere", names[rng.integers(len(names))]][rng.integers(4)]
+        try:
+            check_plan(path, msgspec.convert(mutated, Plan), inputs, None, 1 << 26)
+        except (InputError, msgspec.ValidationError) as error:
+            assert "\n" not in str(error)  # noqa: PT017
