@@ -131,6 +131,24 @@ def test_a_tensor_gets_in_past_three_tenants():
     assert move.gain_s == pytest.approx(500.0 - 18.0)
 
 
+def test_a_tenant_that_dies_before_the_last_full_op_makes_no_room_alone():
+    tensors = [
+        ProblemTensor("new", "weight", 10, 0, 2),
+        ProblemTensor("early", "activation", 10, 0, 1),
+        ProblemTensor("late", "activation", 10, 1, 2),
+    ]
+    ops = [
+        ProblemOp("a", reads=[Stream("new", 500.0), Stream("early", 1.0)]),
+        ProblemOp("b", reads=[Stream("late", 1.0)]),
+    ]
+    tiers = [ProblemTier("outer", 1.0, 1.0), ProblemTier("inner", 100.0, 100.0, 10)]
+    state = State(compile_costs(problem_from_parts(tiers, tensors, ops)), [0, 1, 1])
+    move = best_move(state)
+    assert move is not None
+    assert sorted(move.changes) == [(0, 1), (1, 0), (2, 0)]
+    assert improving_moves(state, groups=False) == []
+
+
 def test_no_more_tenants_leave_than_needed():
     table = two_tier(12, [8, 2, 10], [500.0, 0.1, 50.0])
     move = best_move(State(table, [0, 1, 1]))
