@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from accelerator_sim.addresses import tier_buffers
-from accelerator_sim.incremental.state import Tables, build_tables
+from accelerator_sim.incremental.state import END, START, STREAMED, Tables, build_tables
 from accelerator_sim.infeasible import explain
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.value import TensorValues, value_tensors
@@ -165,7 +165,7 @@ def _rectify_all(
     capacity_bytes_L: I64,
     fits_P: NDArray[np.bool_],
 ) -> None:
-    live_N = np.zeros(tables.first_record_N.shape[0] + 1, np.int64)
+    live_N = np.zeros(tables.op_MF.shape[0], np.int64)
     tier_count = capacity_bytes_L.shape[0]
     for p in range(homes_PT.shape[0]):
         # Demoting a weight may begin to stream it, and then the ring must fit as well.
@@ -183,7 +183,7 @@ def _rectify_all(
 def _streams(tables: Tables, homes_T: I8) -> bool:
     inner = tables.capacity_bytes_L.shape[0] - 1
     for t in range(homes_T.shape[0]):
-        if tables.streamed_T[t] and tables.tier_H[homes_T[t]] != inner:
+        if tables.tensor_TF[t, STREAMED] > 0 and tables.tier_H[homes_T[t]] != inner:
             return True
     return False
 
@@ -209,7 +209,7 @@ def _rectify_tier(
 ) -> bool:
     """Demote out of one tier until it fits; whether it does."""
     tensor_count = homes_T.shape[0]
-    op_count = tables.first_record_N.shape[0]
+    op_count = tables.op_MF.shape[0] - 1
     limit = capacity_bytes
     if k == tables.capacity_bytes_L.shape[0] - 1 and _streams(tables, homes_T):
         limit -= tables.staging_bytes
@@ -217,8 +217,8 @@ def _rectify_tier(
     for t in range(tensor_count):
         if tables.tier_H[homes_T[t]] == k:
             size = tables.size_bytes_TH[t, homes_T[t]]
-            live_N[tables.start_T[t]] += size
-            live_N[tables.end_T[t]] -= size
+            live_N[tables.tensor_TF[t, START]] += size
+            live_N[tables.tensor_TF[t, END]] -= size
     for i in range(1, op_count):
         live_N[i] += live_N[i - 1]
     if not _is_over(live_N, 0, op_count, limit):
@@ -239,16 +239,16 @@ def _rectify_tier(
     demoted_count = 0
     for position in order:
         t = candidates[position]
-        if _is_over(live_N, tables.start_T[t], tables.end_T[t], limit):
+        if _is_over(live_N, tables.tensor_TF[t, START], tables.tensor_TF[t, END], limit):
             size = tables.size_bytes_TH[t, homes_T[t]]
-            live_N[tables.start_T[t] : tables.end_T[t]] -= size
+            live_N[tables.tensor_TF[t, START] : tables.tensor_TF[t, END]] -= size
             homes_T[t] = outward_TH[t, homes_T[t]]
             demoted[demoted_count] = t
             demoted_count += 1
     for position in range(demoted_count - 1, -1, -1):
         t = demoted[position]
         size = tables.size_bytes_TH[t, came_from[t]]
-        if not _is_over(live_N, tables.start_T[t], tables.end_T[t], limit - size):
-            live_N[tables.start_T[t] : tables.end_T[t]] += size
+        if not _is_over(live_N, tables.tensor_TF[t, START], tables.tensor_TF[t, END], limit - size):
+            live_N[tables.tensor_TF[t, START] : tables.tensor_TF[t, END]] += size
             homes_T[t] = came_from[t]
     return not _is_over(live_N, 0, op_count, limit)

@@ -12,8 +12,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from accelerator_sim.incremental.state import Tables, build_tables
-from accelerator_sim.kernel import COMPUTE, FILL, LATE_LATENCY, OWN, STREAMS, price_op
+from accelerator_sim.incremental.moves import record_of
+from accelerator_sim.incremental.state import (
+    FIRST_USE,
+    LAST_USE,
+    OP,
+    Tables,
+    build_tables,
+)
+from accelerator_sim.kernel import COMPUTE, FILL, LATE_LATENCY, OWN, STREAMS
 from accelerator_sim.problem import PlacementProblem
 
 RESOLUTION_S = 1e-12
@@ -71,18 +78,7 @@ def op_seconds(tables: Tables, homes_T: NDArray[np.int8], op: int) -> float:
     """Time of one op alone, nothing prefetched."""
     tier_count = tables.capacity_bytes_L.shape[0]
     table_QF = tables.table_QF
-    record = tables.first_record_N[op]
-    if record >= 0:
-        for row in range(tables.row_start_N[op], tables.row_start_N[op + 1]):
-            record += tables.radix_E[row] * homes_T[tables.row_tensor_E[row]]
-    else:
-        record = tables.untabled_N[op]
-        price_op(
-            op, homes_T, tables.variant_start_N, tables.row_start_N, tables.row_tensor_E,
-            tables.row_cell_E, tables.row_is_read_E, tables.cost_CK, tables.stream_C,
-            tables.ring_bytes_C, tables.compute_V, tables.fill_V, tables.latency_H, tables.tier_H,
-            tables.own_K, tables.stream_L, tables.ring_L, table_QF[record],
-        )  # fmt: skip
+    record = record_of(tables, homes_T, op)
     stream_0 = table_QF.shape[1] - 2 * tier_count
     seconds = table_QF[record, COMPUTE]
     for k in range(OWN, stream_0):
@@ -110,8 +106,8 @@ def _relax(tables: Tables, homes_T: NDArray[np.int8], seconds_TH: NDArray[np.flo
                 homes_T[t] = h
                 seconds = 0.0
                 before = -1
-                for use in range(tables.use_start_T[t], tables.use_start_T[t + 1]):
-                    op = tables.row_op_E[tables.use_row_U[use]]
+                for use in range(tables.tensor_TF[t, FIRST_USE], tables.tensor_TF[t, LAST_USE]):
+                    op = tables.use_UF[use, OP]
                     if op != before:
                         seconds += op_seconds(tables, homes_T, op)
                     before = op

@@ -6,8 +6,28 @@ from numpy.typing import NDArray
 
 from accelerator_sim.incremental.live import put, take
 from accelerator_sim.incremental.retime import keep, retime
-from accelerator_sim.incremental.state import State, Tables, empty_state
-from accelerator_sim.kernel import look_up, price_op
+from accelerator_sim.incremental.state import (
+    CELL,
+    FIRST,
+    FIRST_RECORD,
+    FIRST_ROW,
+    FIRST_USE,
+    FIRST_VARIANT,
+    IS_READ,
+    LAST,
+    LAST_USE,
+    OP,
+    RADIX,
+    ROW_RADIX,
+    STREAMED,
+    STREAMING,
+    TENSOR,
+    UNTABLED,
+    State,
+    Tables,
+    empty_state,
+)
+from accelerator_sim.kernel import price_op
 
 
 def build_state(tables: Tables, homes_T: NDArray[np.int8]) -> State:
@@ -17,46 +37,56 @@ def build_state(tables: Tables, homes_T: NDArray[np.int8]) -> State:
     return state
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _price_untabled(tables: Tables, state: State, op: int) -> None:
-    record = tables.untabled_N[op]
-    state.record_N[op] = record
-    price_op(
-        op, state.homes_T, tables.variant_start_N, tables.row_start_N, tables.row_tensor_E,
-        tables.row_cell_E, tables.row_is_read_E, tables.cost_CK, tables.stream_C,
-        tables.ring_bytes_C, tables.compute_V, tables.fill_V, tables.latency_H, tables.tier_H,
-        tables.own_K, tables.stream_L, tables.ring_L, tables.table_QF[record],
-    )  # fmt: skip
+def reset(tables: Tables, state: State) -> float:
+    """Bring the whole state in line with `homes_T`; the latency in seconds."""
+    _recount(tables, state)
+    latency_s = float(retime(tables, state))
+    keep(state)
+    return latency_s
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def reset(tables: Tables, state: State) -> float:
-    """Bring the whole state in line with `homes_T`; the latency in seconds."""
-    op_count = state.record_N.shape[0]
-    look_up(
-        state.homes_T, tables.row_start_N, tables.row_tensor_E, tables.radix_E,
-        tables.first_record_N, state.record_N,
+def record_of(tables: Tables, homes_T: NDArray[np.int8], op: int) -> int:
+    """The record of an op with these homes; an op without a table is priced into its own."""
+    record = tables.op_MF[op, FIRST_RECORD]
+    if record >= 0:
+        for row in range(tables.op_MF[op, FIRST_ROW], tables.op_MF[op + 1, FIRST_ROW]):
+            record += tables.row_EF[row, ROW_RADIX] * homes_T[tables.row_EF[row, TENSOR]]
+        return int(record)
+    record = tables.op_MF[op, UNTABLED]
+    tier_count = tables.capacity_bytes_L.shape[0]
+    resource_count = tables.cell_CF.shape[1] - 2
+    price_op(
+        op, homes_T, tables.op_MF[:, FIRST_VARIANT], tables.op_MF[:, FIRST_ROW],
+        tables.row_EF[:, TENSOR], tables.row_EF[:, CELL], tables.row_EF[:, IS_READ],
+        tables.cell_CF[:, :resource_count], tables.cell_CF[:, resource_count],
+        tables.cell_CF[:, resource_count + 1], tables.variant_VF[:, 0], tables.variant_VF[:, 1],
+        tables.latency_H, tables.tier_H, np.empty(resource_count), np.empty(tier_count),
+        np.empty(tier_count), tables.table_QF[record],
     )  # fmt: skip
-    for op in tables.untabled_D:
-        _price_untabled(tables, state, op)
+    return int(record)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _recount(tables: Tables, state: State) -> None:
+    """Prices and live bytes of the whole placement."""
+    op_count = state.record_N.shape[0]
+    for op in range(op_count):
+        state.record_N[op] = record_of(tables, state.homes_T, op)
     state.live_LN[:] = 0
-    state.peak_L[:] = 0
-    state.resident_L[:] = 0
-    state.streaming[0] = 0
+    state.tier_LF[:] = 0
+    state.counter_F[STREAMING] = 0
     inner = tables.capacity_bytes_L.shape[0] - 1
     for t in range(state.homes_T.shape[0]):
         home = state.homes_T[t]
         put(tables, state, t, home)
-        if tables.streamed_T[t] and tables.tier_H[home] != inner:
-            state.streaming[0] += 1
-    state.window[0] = 0
-    state.window[1] = op_count - 1
-    retime(tables, state)
-    keep(state)
-    return float(state.total_M[op_count])
+        if tables.tensor_TF[t, STREAMED] > 0 and tables.tier_H[home] != inner:
+            state.counter_F[STREAMING] += 1
+    state.counter_F[FIRST] = 0
+    state.counter_F[LAST] = op_count - 1
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def set_home(tables: Tables, state: State, t: int, home: int) -> None:
     """Move a tensor: live bytes and prices follow, the timeline waits for `retime`."""
     old = state.homes_T[t]
@@ -65,18 +95,17 @@ def set_home(tables: Tables, state: State, t: int, home: int) -> None:
     take(tables, state, t, old)
     put(tables, state, t, home)
     state.homes_T[t] = home
-    if tables.streamed_T[t]:
+    if tables.tensor_TF[t, STREAMED] > 0:
         inner = tables.capacity_bytes_L.shape[0] - 1
         if tables.tier_H[old] != inner:
-            state.streaming[0] -= 1
+            state.counter_F[STREAMING] -= 1
         if tables.tier_H[home] != inner:
-            state.streaming[0] += 1
-    for use in range(tables.use_start_T[t], tables.use_start_T[t + 1]):
-        row = tables.use_row_U[use]
-        op = tables.row_op_E[row]
-        if tables.first_record_N[op] >= 0:
-            state.record_N[op] += tables.radix_E[row] * (home - old)
+            state.counter_F[STREAMING] += 1
+    for use in range(tables.tensor_TF[t, FIRST_USE], tables.tensor_TF[t, LAST_USE]):
+        op = tables.use_UF[use, OP]
+        if tables.op_MF[op, FIRST_RECORD] >= 0:
+            state.record_N[op] += tables.use_UF[use, RADIX] * (home - old)
         else:
-            _price_untabled(tables, state, op)
-        state.window[0] = min(state.window[0], op)
-        state.window[1] = max(state.window[1], op)
+            state.record_N[op] = record_of(tables, state.homes_T, op)
+        state.counter_F[FIRST] = min(state.counter_F[FIRST], op)
+        state.counter_F[LAST] = max(state.counter_F[LAST], op)

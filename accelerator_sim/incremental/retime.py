@@ -2,7 +2,19 @@
 
 from numba import njit
 
-from accelerator_sim.incremental.state import State, Tables
+from accelerator_sim.incremental.state import (
+    FIRST,
+    KEPT,
+    LAST,
+    OCCUPIED,
+    PARTIAL,
+    QUEUE_OP,
+    QUEUE_TIER,
+    TOTAL,
+    TRIAL,
+    State,
+    Tables,
+)
 from accelerator_sim.kernel import COMPUTE, EPSILON_S, FILL, LATE_LATENCY, OWN, STREAMS
 
 SAME_BYTES = 1e-3
@@ -12,18 +24,17 @@ SAME_BYTES = 1e-3
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _same(state: State, i: int, tier_count: int) -> bool:
     """Whether the timeline under trial has at op `i` come back to what it was."""
-    queue_op = state.queue_op_M[i]
-    queue_tier = state.queue_tier_M[i]
-    if (
-        state.new_queue_op_M[i] != queue_op
-        or state.new_queue_tier_M[i] != queue_tier
-        or abs(state.new_partial_M[i] - state.partial_M[i]) > EPSILON_S
-        or abs(state.new_occupied_M[i] - state.occupied_M[i]) > SAME_BYTES
-    ):
+    mark_SMF, queue_SMF, fetched_SML = state.mark_SMF, state.queue_SMF, state.fetched_SML
+    queue_op, queue_tier = queue_SMF[KEPT, i, QUEUE_OP], queue_SMF[KEPT, i, QUEUE_TIER]
+    if queue_SMF[TRIAL, i, QUEUE_OP] != queue_op or queue_SMF[TRIAL, i, QUEUE_TIER] != queue_tier:
+        return False
+    if abs(mark_SMF[TRIAL, i, PARTIAL] - mark_SMF[KEPT, i, PARTIAL]) > EPSILON_S:
+        return False
+    if abs(mark_SMF[TRIAL, i, OCCUPIED] - mark_SMF[KEPT, i, OCCUPIED]) > SAME_BYTES:
         return False
     for j in range(i, queue_op + 1):
         for k in range(queue_tier if j == queue_op else tier_count):
-            if abs(state.new_fetched_NL[j, k] - state.fetched_NL[j, k]) > EPSILON_S:
+            if abs(fetched_SML[TRIAL, j, k] - fetched_SML[KEPT, j, k]) > EPSILON_S:
                 return False
     return True
 
@@ -33,36 +44,38 @@ def retime(tables: Tables, state: State) -> float:
     """Latency in seconds with the changes since the last `keep` or `forget`.
 
     The loop is that of `kernel.walk_timeline`, begun in the middle and left as soon as nothing
-    differs any more. `window` becomes the ops that `keep` copies.
+    differs any more. `FIRST` and `LAST` become the ops that `keep` copies.
     """
     table_QF, record_N = tables.table_QF, state.record_N
-    fetched_NL = state.new_fetched_NL
+    mark_SMF, queue_SMF, fetched_SML = state.mark_SMF, state.queue_SMF, state.fetched_SML
     op_count = record_N.shape[0]
     tier_count = tables.capacity_bytes_L.shape[0]
     stream_0 = table_QF.shape[1] - 2 * tier_count
     ring_0 = stream_0 + tier_count
-    first, last = state.window[0], state.window[1]
+    first, last = state.counter_F[FIRST], state.counter_F[LAST]
     if last < 0:
-        return float(state.total_M[op_count])
-    while first > 0 and state.queue_op_M[first] >= state.window[0]:
+        return float(mark_SMF[KEPT, op_count, TOTAL])
+    while first > 0 and queue_SMF[KEPT, first, QUEUE_OP] >= state.counter_F[FIRST]:
         first -= 1
-    state.window[0] = first
-    total = state.total_M[first]
-    occupied = state.occupied_M[first]
-    queue_op, queue_tier = state.queue_op_M[first], state.queue_tier_M[first]
+    state.counter_F[FIRST] = first
+    total = mark_SMF[KEPT, first, TOTAL]
+    occupied = mark_SMF[KEPT, first, OCCUPIED]
+    queue_op = queue_SMF[KEPT, first, QUEUE_OP]
+    queue_tier = queue_SMF[KEPT, first, QUEUE_TIER]
     for j in range(first, queue_op + 1):
         for k in range(tier_count):
-            fetched_NL[j, k] = state.fetched_NL[j, k] if j < queue_op or k < queue_tier else 0.0
-    fetched_NL[queue_op, queue_tier] = state.partial_M[first]
+            past = j < queue_op or k < queue_tier
+            fetched_SML[TRIAL, j, k] = fetched_SML[KEPT, j, k] if past else 0.0
+    fetched_SML[TRIAL, queue_op, queue_tier] = mark_SMF[KEPT, first, PARTIAL]
     for i in range(first, op_count):
-        state.new_total_M[i] = total
-        state.new_queue_op_M[i] = queue_op
-        state.new_queue_tier_M[i] = queue_tier
-        state.new_partial_M[i] = fetched_NL[queue_op, queue_tier]
-        state.new_occupied_M[i] = occupied
+        mark_SMF[TRIAL, i, TOTAL] = total
+        mark_SMF[TRIAL, i, PARTIAL] = fetched_SML[TRIAL, queue_op, queue_tier]
+        mark_SMF[TRIAL, i, OCCUPIED] = occupied
+        queue_SMF[TRIAL, i, QUEUE_OP] = queue_op
+        queue_SMF[TRIAL, i, QUEUE_TIER] = queue_tier
         if i > last and _same(state, i, tier_count):
-            state.window[1] = i
-            return float(total + (state.total_M[op_count] - state.total_M[i]))
+            state.counter_F[LAST] = i
+            return float(total + (mark_SMF[KEPT, op_count, TOTAL] - mark_SMF[KEPT, i, TOTAL]))
         record = record_N[i]
         duration = table_QF[record, COMPUTE]
         for k in range(OWN, stream_0):
@@ -70,7 +83,7 @@ def retime(tables: Tables, state: State) -> float:
         late = False
         if table_QF[record, STREAMS] > 0.0:
             for k in range(tier_count):
-                rest = table_QF[record, stream_0 + k] - fetched_NL[i, k]
+                rest = table_QF[record, stream_0 + k] - fetched_SML[TRIAL, i, k]
                 if rest > EPSILON_S:
                     late = True
                     duration = max(duration, table_QF[record, OWN + k] + rest)
@@ -80,27 +93,28 @@ def retime(tables: Tables, state: State) -> float:
         total += duration
         if queue_op <= i:
             queue_op, queue_tier = i + 1, 0
-            fetched_NL[queue_op] = 0.0
+            for k in range(tier_count):
+                fetched_SML[TRIAL, queue_op, k] = 0.0
         idle = duration
         while queue_op < op_count and queue_op <= i + tables.prefetch_ops:
             coming = record_N[queue_op]
             if table_QF[coming, STREAMS] == 0.0:
                 queue_op, queue_tier = queue_op + 1, 0
-                fetched_NL[queue_op] = 0.0
+                for k in range(tier_count):
+                    fetched_SML[TRIAL, queue_op, k] = 0.0
                 continue
             k = queue_tier
-            need = table_QF[coming, stream_0 + k] - fetched_NL[queue_op, k]
+            need = table_QF[coming, stream_0 + k] - fetched_SML[TRIAL, queue_op, k]
             if need > EPSILON_S:
-                busy = table_QF[record, OWN + k] + max(
-                    0.0, table_QF[record, stream_0 + k] - fetched_NL[i, k]
-                )
+                rest = max(0.0, table_QF[record, stream_0 + k] - fetched_SML[TRIAL, i, k])
+                busy = table_QF[record, OWN + k] + rest
                 rate = 1.0 - busy / duration
                 if rate <= 1e-12 or idle <= 0.0:
                     break
                 bytes_per_s = table_QF[coming, ring_0 + k] / table_QF[coming, stream_0 + k]
                 room = max(0.0, tables.ring_bytes - occupied) / bytes_per_s
                 part = min(need, room, idle * rate)
-                fetched_NL[queue_op, k] += part
+                fetched_SML[TRIAL, queue_op, k] += part
                 occupied += part * bytes_per_s
                 idle -= part / rate
                 if part < need:
@@ -108,42 +122,40 @@ def retime(tables: Tables, state: State) -> float:
             queue_tier += 1
             if queue_tier == tier_count:
                 queue_op, queue_tier = queue_op + 1, 0
-                fetched_NL[queue_op] = 0.0
+                for k in range(tier_count):
+                    fetched_SML[TRIAL, queue_op, k] = 0.0
         if table_QF[record, STREAMS] > 0.0:
             for k in range(tier_count):
-                if fetched_NL[i, k] > 0.0:
-                    occupied -= (
-                        fetched_NL[i, k]
-                        / table_QF[record, stream_0 + k]
-                        * table_QF[record, ring_0 + k]
-                    )
+                if fetched_SML[TRIAL, i, k] > 0.0:
+                    share = fetched_SML[TRIAL, i, k] / table_QF[record, stream_0 + k]
+                    occupied -= share * table_QF[record, ring_0 + k]
             occupied = max(occupied, 0.0)
-    state.new_total_M[op_count] = total
-    state.window[1] = op_count
+    mark_SMF[TRIAL, op_count, TOTAL] = total
+    state.counter_F[LAST] = op_count
     return float(total)
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def forget(state: State) -> None:
     """End a trial whose changes have all been set back."""
-    state.window[0] = state.record_N.shape[0]
-    state.window[1] = -1
+    state.counter_F[FIRST] = state.record_N.shape[0]
+    state.counter_F[LAST] = -1
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def keep(state: State) -> None:
     """Make the move under trial, which `retime` has timed, the state."""
-    op_count = state.record_N.shape[0]
-    first, last = state.window[0], state.window[1]
+    mark_SMF, queue_SMF, fetched_SML = state.mark_SMF, state.queue_SMF, state.fetched_SML
+    first, last = state.counter_F[FIRST], state.counter_F[LAST]
     if last >= 0:
-        delta = state.new_total_M[last] - state.total_M[last]
+        delta = mark_SMF[TRIAL, last, TOTAL] - mark_SMF[KEPT, last, TOTAL]
         for i in range(first, last):
-            state.total_M[i] = state.new_total_M[i]
-            state.queue_op_M[i] = state.new_queue_op_M[i]
-            state.queue_tier_M[i] = state.new_queue_tier_M[i]
-            state.partial_M[i] = state.new_partial_M[i]
-            state.occupied_M[i] = state.new_occupied_M[i]
-            state.fetched_NL[i] = state.new_fetched_NL[i]
-        for i in range(last, op_count + 1):
-            state.total_M[i] += delta
+            for f in range(3):
+                mark_SMF[KEPT, i, f] = mark_SMF[TRIAL, i, f]
+            for f in range(2):
+                queue_SMF[KEPT, i, f] = queue_SMF[TRIAL, i, f]
+            for k in range(fetched_SML.shape[2]):
+                fetched_SML[KEPT, i, k] = fetched_SML[TRIAL, i, k]
+        for i in range(last, mark_SMF.shape[1]):
+            mark_SMF[KEPT, i, TOTAL] += delta
     forget(state)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from accelerator_sim.incremental.state import Tables, build_tables
+from accelerator_sim.incremental.state import END, START, STREAMED, Tables, build_tables
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.value import TensorValues, value_tensors
 from egrl.placers.fitting import Occupancy, clear, empty_occupancy, fits, occupy
@@ -75,7 +75,7 @@ def build_decoder(problem: PlacementProblem) -> Decoder:
     inner = len(a.capacity_bytes_L) - 1
     inner_TH = problem.allowed_TH & (a.tier_H == inner)
     least_T = np.where(inner_TH, a.size_bytes_TH, np.iinfo(np.int64).max).min(axis=1)
-    streamed = np.flatnonzero(tables.streamed_T)
+    streamed = np.flatnonzero(tables.tensor_TF[:, STREAMED])
     ring_needed = bool((~inner_TH.any(axis=1))[streamed].any())
     if not ring_needed:
         ring_needed = int(least_T[streamed].sum()) > int(a.capacity_bytes_L[inner])
@@ -111,7 +111,7 @@ def decode_kernel(
         streams = False
         for n in range(pinned.shape[0] + order.shape[0]):
             t = pinned[n] if n < pinned.shape[0] else order[n - pinned.shape[0]]
-            start, end = tables.start_T[t], tables.end_T[t]
+            start, end = tables.tensor_TF[t, START], tables.tensor_TF[t, END]
             count = 0
             while count < choices_TH.shape[1] and choices_TH[t, count] >= 0:
                 count += 1
@@ -126,7 +126,7 @@ def decode_kernel(
                 if fits(occupancy, tier, start, end, size, tables.capacity_bytes_L[tier]):
                     occupy(occupancy, tier, start, end, size)
                     homes_T[t] = home
-                    streams = streams or (tables.streamed_T[t] and tier != inner)
+                    streams = streams or (tables.tensor_TF[t, STREAMED] > 0 and tier != inner)
                     found = True
                     break
             if not found:
