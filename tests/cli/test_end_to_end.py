@@ -37,9 +37,9 @@ def folder(tmp_path_factory) -> Path:
     return path
 
 
-def first_weight(folder: Path) -> str:
+def first_tensor(folder: Path, kind: str) -> str:
     plan = json.loads((folder / "model.egrl" / "main.plan.json").read_text())
-    return next(t["name"] for t in plan["tensors"] if t["kind"] == "weight")
+    return next(t["name"] for t in plan["tensors"] if t["kind"] == kind)
 
 
 def test_compile_prints_the_report_and_where_it_wrote(folder, tmp_path, capsys):
@@ -121,7 +121,7 @@ def test_json_is_one_object_and_nothing_else(folder, tmp_path, capsys):
 
 
 def test_pins_are_kept_or_refused(folder, tmp_path, capsys):
-    weight = first_weight(folder)
+    weight = first_tensor(folder, "weight")
     constraints, out = tmp_path / "c.toml", tmp_path / "pinned.egrl"
     arguments = ["compile", str(folder / "model.onnx"), "--target", "nnp-i", *FAST]
     arguments += ["--constraints", str(constraints), "-o", str(out)]
@@ -133,14 +133,18 @@ def test_pins_are_kept_or_refused(folder, tmp_path, capsys):
         assert [r["tier"] for r in tensor["residences"]] == [home]
     before = (out / "manifest.json").read_bytes()
     capsys.readouterr()
-    constraints.write_text(f'[pins]\n"{weight}" = "HBM"\n')
-    assert main(arguments) == 3
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "HBM" in captured.err.splitlines()[0]
-    constraints.write_text("[pin]\n")
-    assert main(arguments) == 2
-    assert str(constraints) in capsys.readouterr().err
+    for text, code, part in (
+        (f'[pins]\n"{first_tensor(folder, "io")}" = "SRAM"\n', 3, "may not live in SRAM"),
+        (f'[pins]\n"{weight}" = "HBM"\n', 2, "no home HBM"),
+        ('[pins]\n"no-such" = "DRAM"\n', 2, "no-such"),
+        ("[pin]\n", 2, str(constraints)),
+        ("pins = ", 2, str(constraints)),
+    ):
+        constraints.write_text(text)
+        assert main(arguments) == code
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert part in captured.err.splitlines()[0]
     assert (out / "manifest.json").read_bytes() == before
 
 
