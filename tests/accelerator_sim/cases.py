@@ -33,9 +33,7 @@ def varied_workload(
             tensors[t] = replace(tensor, kind=TensorKind.STATE)
     ops = [_varied(op, tensors, rng) for op in plain.ops]
     for extra in range(fan_in):
-        tensors.append(
-            Tensor(f"bias{extra}", TensorKind.WEIGHT, (64,), data_type, 64, 0, op_count)
-        )
+        tensors.append(Tensor(f"bias{extra}", TensorKind.WEIGHT, (64,), data_type, 64, 0, op_count))
         bias = Operand(len(tensors) - 1, Role.OTHER, 64, (Split.COLUMNS,))
         last = ops[-1]
         ops[-1] = replace(last, operands=(bias, *last.operands))
@@ -70,7 +68,9 @@ def _varied(op: Op, tensors: list[Tensor], rng: np.random.Generator) -> Op:
     return replace(op, operands=tuple(operands), mac_work=work)
 
 
-def random_homes(problem: PlacementProblem, rng: np.random.Generator, count: int) -> NDArray[np.int8]:
+def random_homes(
+    problem: PlacementProblem, rng: np.random.Generator, count: int
+) -> NDArray[np.int8]:
     """Allowed homes at random, `count` placements; some keep most tensors in one home."""
     homes_PT = np.zeros((count, problem.tensor_count), np.int8)
     for p in range(count):
@@ -83,7 +83,9 @@ def random_homes(problem: PlacementProblem, rng: np.random.Generator, count: int
     return homes_PT
 
 
-def random_pins(problem: PlacementProblem, rng: np.random.Generator, share: float) -> dict[str, str]:
+def random_pins(
+    problem: PlacementProblem, rng: np.random.Generator, share: float
+) -> dict[str, str]:
     """Some tensors pinned to one of their homes."""
     pins = {}
     for t in problem.free_tensors.tolist():
