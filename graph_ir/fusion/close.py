@@ -84,14 +84,9 @@ def _read(
     elements = element_count(owner)
     seen = value
     for view in chain:
-        result = min(element_count(out) for out in view.outputs if _feeds(out, value, chain))
-        elements = min(elements, result)
-    readings.append(Reading(node, at, owner, seen, elements, slot))
-
-
-def _feeds(out: ir.Value, value: ir.Value, chain: list[ir.Node]) -> bool:
-    """True for the output of a view that the chain to `value` goes through."""
-    return out is value or any(out in view.inputs for view in chain)
+        elements = min(elements, element_count(seen))
+        seen = view.inputs[index.data_input(view)] or owner
+    readings.append(Reading(node, at, owner, value, elements, slot))
 
 
 def _leaves(index: GraphIndex, value: ir.Value, inside: set[ir.Node]) -> bool:

@@ -64,13 +64,18 @@ def fuse(model: ir.Model, streamed: frozenset[str] = STREAMED_BY_DEFAULT) -> Fus
         places.setdefault(id(seed), index.position[seed.anchor])
     seeds = sorted(index.seeds, key=lambda seed: places[id(seed)])
     groups = tuple(close_group(index, seed) for seed in seeds if _is_live(index, seed.anchor))
-    owners = {
-        value: index.trace(value)[0]
-        for node in index.nodes
-        if index.is_view(node)
-        for value in node.outputs
-    }
-    return Fusion(groups, owners)
+    return Fusion(groups, _owners(index))
+
+
+def _owners(index: GraphIndex) -> dict[ir.Value, ir.Value]:
+    owners: dict[ir.Value, ir.Value] = {}
+    for node in index.nodes:
+        if index.is_view(node):
+            source = node.inputs[index.data_input(node)]
+            assert source is not None, "a view always has its data input"
+            for value in node.outputs:
+                owners[value] = owners.get(source, source)
+    return owners
 
 
 def _is_live(index: GraphIndex, node: ir.Node) -> bool:
