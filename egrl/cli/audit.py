@@ -5,7 +5,7 @@ from pathlib import Path
 
 from egrl.cli.files import check_writable
 from egrl.cli.parser import Verbs
-from egrl.cli.values import whole_number
+from egrl.cli.values import positive_seconds, whole_number
 from graph_ir.errors import InputError
 
 IMPORT_FORMATS = ("minimalloc", "vela")
@@ -42,7 +42,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument(
         "--write-problem", type=Path, metavar="OUT.json", help="save the problem as understood"
     )
-    parser.add_argument("--budget", type=float, metavar="SECONDS", help="of the search")
+    parser.add_argument("--budget", type=positive_seconds, metavar="SECONDS", help="of the search")
     parser.set_defaults(command=command)
 
 

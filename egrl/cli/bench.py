@@ -54,7 +54,7 @@ def command(args: argparse.Namespace) -> int:
     from egrl.bench.options import BenchOptions
 
     out = Path("docs", "benchmarks", f"{args.suite}.md") if args.out is None else args.out
-    check_writable(out)
+    check_writable(args.out)
     options = BenchOptions(
         out=out,
         folder=models_folder() if args.folder is None else args.folder,

@@ -1,5 +1,6 @@
 """Entry point of the command line."""
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -73,4 +74,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def run() -> None:
     """Console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names from files and paths may hold what the terminal's encoding cannot say.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))

@@ -33,6 +33,7 @@ def command(args: argparse.Namespace) -> int:
     """Run."""
     check_writable(args.out)
 
+    from accelerator_sim.units import bytes_text, plain
     from runtime.execute import run_artifact
     from runtime.load import verify_artifact
     from runtime.npz import read_inputs, write_outputs
@@ -40,7 +41,6 @@ def command(args: argparse.Namespace) -> int:
     artifact = verify_artifact(args.artifact)
     inputs = read_inputs(args.inputs)
     if args.check_plan:
-        from accelerator_sim.units import bytes_text
         from runtime.check_plan import check_artifact_plan
 
         result = check_artifact_plan(artifact, inputs, args.graph)
@@ -63,6 +63,6 @@ def command(args: argparse.Namespace) -> int:
         outputs = run_artifact(artifact, inputs, args.graph, args.threads)
     write_outputs(args.out, outputs)
     for name, array in outputs.items():
-        print(f"{name}: {array.dtype} {list(array.shape)}")
+        print(f"{plain(name)}: {array.dtype} {list(array.shape)}")
     print(f"wrote {args.out}")
     return 0

@@ -1,7 +1,6 @@
 """`egrl simulate`: the latency report of artifacts or models."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from egrl.cli.files import check_writable, write_file
@@ -50,6 +49,8 @@ def command(args: argparse.Namespace) -> int:
     for path in (args.trace, args.csv):
         check_writable(path)
 
+    import json
+
     import msgspec
 
     from accelerator_sim.report_csv import report_csv
@@ -79,7 +80,7 @@ def command(args: argparse.Namespace) -> int:
             write_file(table, report_csv(simulation.report).encode())
     if args.json:
         rows = [{"name": s.name, "note": s.note, "report": s.report} for s in simulations]
-        sys.stdout.write(msgspec.json.encode({"simulations": rows}).decode() + "\n")
+        print(json.dumps(msgspec.to_builtins({"simulations": rows})))
         return 0
     for position, simulation in enumerate(simulations):
         if position:

@@ -1,6 +1,7 @@
 """Values of flags, checked."""
 
 import argparse
+import math
 from collections.abc import Sequence
 
 from graph_ir.errors import InputError
@@ -41,6 +42,17 @@ def positive_number(text: str) -> int:
     if value == 0:
         raise argparse.ArgumentTypeError("expected a whole number above 0, got 0")
     return value
+
+
+def positive_seconds(text: str) -> float:
+    """A time above 0."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
+    return seconds
 
 
 def not_built(flag: str, value: object) -> None:

@@ -104,6 +104,7 @@ def test_the_code_of_the_command_is_passed_on():
         (["verify", "no.egrl"], "no.egrl"),
         (["audit", "no.json"], "no.json"),
         (["audit", "no.json", "--select", "x"], "--select x: expected NAME=VALUE"),
+        (["audit", "no.json", "--budget", "nan"], "expected seconds above 0, got 'nan'"),
         (["targets", "--show", "no-such"], "target no-such: unknown"),
         (["targets", "--check", "nnp-i"], "nnp-i: cannot be read"),
         (["bench", "no-such"], "invalid choice: 'no-such'"),
@@ -149,6 +150,17 @@ def test_output_to_a_full_disk_is_an_error():
         )
     assert result.returncode == 2
     assert result.stderr.splitlines() == ["egrl: error: No space left on device"]
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped():
+    result = subprocess.run(
+        [sys.executable, "-m", "egrl", "inspect", b"caf\xc3\xa9-\xff"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert b"caf\\xe9-\\udcff" in result.stderr
 
 
 def test_run_exits_with_the_code(monkeypatch):
