@@ -6,10 +6,12 @@ from graph_ir.passes.common_subexpression import CommonSubexpression
 from graph_ir.passes.constant_folding import ConstantFolding
 from graph_ir.passes.dead_code import DeadCode
 from graph_ir.passes.identity_elimination import IdentityElimination
+from graph_ir.passes.transpose_cancellation import TransposeCancellation
 
 PASSES: dict[str, type[Pass]] = {
     "constant-folding": ConstantFolding,
     "identity-elimination": IdentityElimination,
+    "transpose-cancellation": TransposeCancellation,
     "batch-norm-into-convolution": BatchNormIntoConvolution,
     "common-subexpression": CommonSubexpression,
     "dead-code": DeadCode,

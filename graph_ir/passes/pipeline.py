@@ -11,10 +11,12 @@ from graph_ir.passes.common_subexpression import CommonSubexpression
 from graph_ir.passes.constant_folding import ConstantFolding
 from graph_ir.passes.dead_code import DeadCode
 from graph_ir.passes.identity_elimination import IdentityElimination
+from graph_ir.passes.transpose_cancellation import TransposeCancellation
 
 LOSSLESS: tuple[Pass, ...] = (
     ConstantFolding(),
     IdentityElimination(),
+    TransposeCancellation(),
     BatchNormIntoConvolution(),
     CommonSubexpression(),
     DeadCode(),

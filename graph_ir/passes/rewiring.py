@@ -50,13 +50,12 @@ def outputs_of(node: ir.Node) -> tuple[ir.Value, ...]:
     return tuple(graph_of(node).outputs)
 
 
-def add_constant(graph: ir.Graph, stem: str, array: NDArray[np.generic]) -> ir.Value:
-    """A new initializer with a name that nothing else has.
+def unused_name(graph: ir.Graph, stem: str) -> str:
+    """A name that no value of the graph has.
 
     Args:
-        graph: that it becomes part of.
-        stem: what its name begins with.
-        array: its value, which must not be changed afterwards.
+        graph: in which it must be unique.
+        stem: the name, if it is free, otherwise what it begins with.
     """
     taken = {value.name for node in graph for value in node.outputs}
     taken.update(value.name for value in graph.inputs)
@@ -65,6 +64,18 @@ def add_constant(graph: ir.Graph, stem: str, array: NDArray[np.generic]) -> ir.V
     while name in taken or name in graph.initializers:
         suffix += 1
         name = f"{stem}_{suffix}"
+    return name
+
+
+def add_constant(graph: ir.Graph, stem: str, array: NDArray[np.generic]) -> ir.Value:
+    """A new initializer with a name that nothing else has.
+
+    Args:
+        graph: that it becomes part of.
+        stem: what its name begins with.
+        array: its value, which must not be changed afterwards.
+    """
+    name = unused_name(graph, stem)
     tensor = ir.tensor(array, name=name)
     value = ir.Value(
         name=name,

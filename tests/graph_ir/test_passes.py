@@ -138,8 +138,8 @@ class TestBatchNorm:
     def test_refused_gemm_is_left_as_it_was(self, tmp_path: Path) -> None:
         """A scale that overflows must not leave half of the rewrite behind."""
         b = TinyBuilder(18)
-        y = b.node("Gemm", b.input("x", [2, 3]), b.weight(3, 2), b.weight(2), beta=2.0)
-        b.node("Mul", y, b.constant([1.0, 1e39]), to="out")
+        y = b.node("Gemm", b.input("x", [2, 3]), b.weight(3, 2, scale=1e5), b.weight(2), beta=2.0)
+        b.node("Mul", y, b.constant([1.0, 1e38]), to="out")
         b.output("out", [2, 2])
         path = tmp_path / "m.onnx"
         onnx.save(b.build(), path)
