@@ -21,7 +21,6 @@ _TO_THE_END = frozenset(
         "LayerNormalization",
         "RMSNormalization",
         "SimplifiedLayerNormalization",
-        "com.microsoft::SimplifiedLayerNormalization",
     }
 )
 _LAST_AXIS = frozenset(

@@ -36,7 +36,7 @@ _BY_FAMILY: dict[OpFamily, str] = {
     OpFamily.NORMALIZATION: """
         GroupNormalization InstanceNormalization LRN LayerNormalization LpNormalization
         MeanVarianceNormalization RMSNormalization SimplifiedLayerNormalization
-        com.microsoft::EmbedLayerNormalization com.microsoft::SimplifiedLayerNormalization
+        com.microsoft::EmbedLayerNormalization
         com.microsoft::SkipLayerNormalization com.microsoft::SkipSimplifiedLayerNormalization
         """,
     OpFamily.SOFTMAX: "Hardmax LogSoftmax Softmax",
