@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from accelerator_sim.allocate.buffers import Allocation, Buffer
+from accelerator_sim.allocate.lowest import lowest_found
 from accelerator_sim.allocate.problem import LIMIT_BYTES
 from accelerator_sim.allocate.solve import allocate
 from accelerator_sim.infeasible import explain
@@ -136,32 +137,39 @@ def allocate_csv(
     buffers = read_problem(problem)
     allocation = allocate(buffers, capacity_bytes, node_budget)
     if not allocation.feasible:
-        raise _unmet(problem, buffers, capacity_bytes, allocation)
+        raise _unmet(problem, buffers, capacity_bytes, allocation, node_budget)
     _write_atomically(solution, solution_text(buffers, allocation.offsets))
     return allocation
 
 
 def _unmet(
-    problem: Path, buffers: Sequence[Buffer], capacity_bytes: int, allocation: Allocation
+    problem: Path,
+    buffers: Sequence[Buffer],
+    capacity_bytes: int,
+    allocation: Allocation,
+    node_budget: int,
 ) -> UnmetRequirementError:
-    where = f"{problem}"
-    reason = explain(where, buffers, capacity_bytes)
+    reason = explain(str(problem), buffers, capacity_bytes)
     if reason is not None:
         return reason.to_error()
-    best = f"best height found {allocation.height_bytes} bytes"
+    best = lowest_found(buffers, allocation, capacity_bytes, node_budget)
+    enough = f"{best.height_bytes} bytes are enough"
     if allocation.exhausted:
         return UnmetRequirementError(
-            f"{where}: no allocation within {capacity_bytes} bytes was found in "
-            f"{allocation.nodes} search nodes; {best}, at least "
-            f"{allocation.lower_bound_bytes} are needed",
-            ("It is not proven that none exists: a larger node budget may find one.",),
+            f"{problem}: no allocation within {capacity_bytes} bytes was found in "
+            f"{allocation.nodes} search nodes; {enough}",
+            (
+                f"At least {allocation.lower_bound_bytes} bytes are needed; it is not proven that "
+                f"{capacity_bytes} are too few.",
+                f"What would help: a capacity of {best.height_bytes} bytes",
+            ),
         )
     return UnmetRequirementError(
-        f"{where}: proven: no allocation within {capacity_bytes} bytes exists, though "
-        f"no more than that is live at once; {best}",
+        f"{problem}: proven: no allocation within {capacity_bytes} bytes exists, though no more "
+        f"is live at once; {enough}",
         (
-            f"The search refuted every arrangement in {allocation.nodes} nodes.",
-            f"What would help: a capacity of {allocation.height_bytes} bytes, or shorter lives.",
+            f"All arrangements were refuted in {allocation.nodes} search nodes.",
+            f"What would help: a capacity of {best.height_bytes} bytes",
         ),
     )
 

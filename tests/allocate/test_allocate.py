@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from accelerator_sim.allocate import Buffer, allocate, allocate_arrays
 from accelerator_sim.allocate.csv_format import read_problem
+from accelerator_sim.allocate.lowest import lowest_found
 from tests.allocate.strategies import buffer_lists, fits, full_lists, most_live, overlapping
 
 DATA = Path(__file__).parent.parent / "data" / "minimalloc"
@@ -118,6 +119,15 @@ def test_budget_is_counted_in_nodes() -> None:
     assert (result.feasible, result.exhausted, result.nodes) == (False, True, 5000)
     check_sound(buffers, result.offsets, result.height_bytes)
     assert allocate(buffers, MIB, 0).nodes == 0
+
+
+def test_lower_packing_than_the_greedy_one() -> None:
+    buffers = read_problem(DATA / "G.1048576.csv")
+    greedy = allocate(buffers, MIB, 0)
+    better = lowest_found(buffers, greedy, MIB, 60_000)
+    assert MIB < better.height_bytes < greedy.height_bytes
+    assert (better.feasible, better.exhausted) == (False, True)
+    check_sound(buffers, better.offsets, better.height_bytes)
 
 
 @given(buffer_lists(alignments=(1, 16)))

@@ -107,9 +107,11 @@ def test_proof_and_exhaustion_are_told_apart(tmp_path: Path) -> None:
     rows = ["0,1,6", "1,2,2", "0,3,1", "2,3,1", "1,4,4", "3,4,2", "2,5,1", "4,5,1", "4,5,5"]
     text = "id,lower,upper,size\n" + "".join(f"b{i},{row}\n" for i, row in enumerate(rows))
     problem = write(tmp_path, text)
-    with pytest.raises(UnmetRequirementError, match="proven: no allocation within 7 bytes"):
+    with pytest.raises(
+        UnmetRequirementError, match=r"proven: no allocation within 7 bytes.*; 8 bytes are enough"
+    ):
         allocate_csv(problem, 7, tmp_path / "s.csv")
-    with pytest.raises(UnmetRequirementError, match="in 1 search nodes; best height found"):
+    with pytest.raises(UnmetRequirementError, match=r"in 1 search nodes; \d+ bytes are enough"):
         allocate_csv(problem, 7, tmp_path / "s.csv", node_budget=1)
     with pytest.raises(InputError, match="capacity: expected 0 or more"):
         allocate_csv(problem, -1, tmp_path / "s.csv")
