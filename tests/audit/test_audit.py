@@ -132,7 +132,7 @@ def test_audit_of_anything(problem):
     optimum = direct_optimum(problem)
     assert result.bound_s <= optimum * (1 + 1e-12)
     assert result.best.latency_s <= optimum * (1 + 1.1e-3) + 1e-9
-    assert result.best.latency_s <= result.plan.latency_s
+    assert result.bound_s <= result.best.latency_s <= result.plan.latency_s
     assert direct_feasible(problem, result.best.homes)
     assert direct_seconds(problem, result.best.homes) == pytest.approx(result.best.latency_s)
     assert result.plan.fits
@@ -203,6 +203,16 @@ def test_overlap_in_bytes_but_not_in_time_is_reuse():
     table = compile_costs(problem)
     assert check_addresses(table, offsets(0, 0, tier=0)) == ([], 0)
     assert pack(table, (0, 0)) == (0, 0)
+
+
+def test_packing_keeps_the_alignment():
+    tensors = [ProblemTensor(f"t{i}", "weight", 10, 0, 1, 16) for i in range(2)]
+    tiers = [ProblemTier("sram", 1.0, 1.0, 26)]
+    table = compile_costs(problem_from_parts(tiers, tensors, [ProblemOp("op")]))
+    assert pack(table, (0, 0)) == (0, 16)
+    small = [ProblemTier("sram", 1.0, 1.0, 25)]
+    table = compile_costs(problem_from_parts(small, tensors, [ProblemOp("op")]))
+    assert pack(table, (0, 0)) is None
 
 
 def test_many_faults_are_counted_but_not_all_listed():

@@ -9,6 +9,7 @@ from egrl.audit.import_minimalloc import import_minimalloc
 from egrl.audit.import_vela import import_vela
 from egrl.audit.plan import index_plan
 from egrl.audit.state import is_feasible
+from egrl.audit.vela_dataflow import Layer, infer_dataflow
 from graph_ir.errors import InputError
 
 VELA = Path(__file__).parents[1] / "data" / "vela" / "resnet8_per_layer.csv"
@@ -55,6 +56,39 @@ def test_vela_dataflow_of_resnet8():
         (["#9"], ["#12"]),
         (["#12"], ["#13"]),
     ]
+
+
+def layer(name, operator, inputs, staging_bytes=10**6):
+    return Layer(name, operator, 1, {"sram": 1}, staging_bytes, inputs, (8,))
+
+
+def reads_of(layers, op):
+    return [b.name.split(" ")[1] for b in infer_dataflow(layers) if op in b.readers]
+
+
+def test_an_input_is_the_newest_result_that_nothing_has_read():
+    weights = (8, 8)
+    layers = [
+        layer("one", "Conv2D", ((8,), weights)),
+        layer("two", "Conv2D", ((4,), weights)),
+        layer("three", "MaxPool", ((8,),)),
+    ]
+    assert reads_of(layers, 2) == ["two"]
+
+
+def test_a_branch_leaves_from_the_newest_join():
+    weights = (8, 8)
+    layers = [
+        layer("one", "Conv2D", ((8,), weights)),
+        layer("pool1", "MaxPool", ((8,),)),
+        layer("pool2", "MaxPool", ((8,),)),
+        layer("three", "Conv2D", ((8,), weights)),
+        layer("four", "Conv2D", ((8,), weights)),
+        layer("sum", "Add", ((8,), (8,))),
+    ]
+    assert reads_of(layers, 5) == ["pool2", "four"]
+    full = [*layers[:4], layer("four", "Conv2D", ((8,), weights), 16), layers[5]]
+    assert reads_of(full, 5) == ["three", "four"]  # nothing else fits beside three and four
 
 
 def test_vela_sizes_and_capacity():

@@ -156,6 +156,40 @@ def test_no_more_tenants_leave_than_needed():
     assert move.changes == ((0, 1), (2, 0))
 
 
+def three_tier(middle_bytes, inner_bytes, sizes, traffic):
+    count = len(sizes)
+    tensors = [ProblemTensor(f"t{i}", "weight", size, 0, count) for i, size in enumerate(sizes)]
+    ops = [ProblemOp(f"op{i}", reads=[Stream(f"t{i}", b)]) for i, b in enumerate(traffic)]
+    tiers = [
+        ProblemTier("outer", 1.0, 1.0),
+        ProblemTier("middle", 10.0, 10.0, middle_bytes),
+        ProblemTier("inner", 100.0, 100.0, inner_bytes),
+    ]
+    return compile_costs(problem_from_parts(tiers, tensors, ops))
+
+
+def test_a_swap_into_a_place_that_is_too_small_is_no_move():
+    """The newcomer leaves 5 bytes in the middle; the tenant of 8 cannot take them."""
+    table = three_tier(5, 10, [5, 8], [100.0, 99.0])
+    assert best_move(State(table, [1, 2])) is None
+
+
+def test_tenants_that_leave_together_must_fit_together():
+    """Either tenant fits the 5 bytes in the middle, both do not; the outer tier costs more."""
+    table = three_tier(5, 8, [8, 4, 4], [300.0, 290.0, 290.0])
+    state = State(table, [0, 2, 2])
+    for move in improving_moves(state):
+        assert state.fits(move.changes)
+
+
+def test_a_tensor_that_made_room_is_not_moved_again():
+    table = three_tier(10, 10, [10, 10, 10], [1000.0, 20.0, 10.0])
+    state = State(table, [0, 2, 1])
+    moves = best_moves(state, 5)
+    assert [move.changes for move in moves] == [((0, 2), (1, 0))]
+    assert best_move(state) is not None  # there would be more to gain by moving it again
+
+
 def test_nothing_to_gain():
     table = two_tier(20, [10, 10], [50.0, 5.0])
     assert best_move(State(table, [1, 1])) is None
@@ -191,6 +225,8 @@ def test_repair_makes_a_plan_fit_and_leaves_one_that_fits(problem, data):
 def test_repair_moves_what_costs_least_for_its_bytes():
     table = two_tier(10, [6, 6, 4], [60.0, 6.0, 40.0])
     assert repair(table, [1, 1, 1]) == [1, 0, 1]
+    per_byte = two_tier(10, [9, 3], [9.0, 4.0])
+    assert repair(per_byte, [1, 1]) == [0, 1]
 
 
 def test_first_fit_takes_the_weights_of_an_op_before_its_output():
