@@ -1,6 +1,7 @@
 """Reads an ONNX model: checked, inlined, with static shapes and its constants folded."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -16,8 +17,12 @@ from graph_ir.functions import inline_functions
 from graph_ir.model import Model
 from graph_ir.naming import name_everything
 from graph_ir.proto_file import read_model_proto
+from graph_ir.sparse import densify
 from graph_ir.static_shapes import make_static
 from graph_ir.text import reason_of
+
+# What is worth saying about a file is said by an exception; onnx_ir's own warnings go nowhere.
+logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 
 _NO_DIMS: Mapping[str, int] = MappingProxyType({})
 # From here on initializers need not be graph inputs.
@@ -44,6 +49,7 @@ def load_model(path: str | Path, dims: Mapping[str, int] = _NO_DIMS) -> Model:
     proto = read_model_proto(source)
     data_files = check_proto(proto, source)
     digest = _digest(source, data_files)
+    densify(proto.graph, str(source))
     model = _deserialize(proto, source)
     inline_functions(model, str(source))
     graph = model.graph

@@ -1,7 +1,9 @@
 """Reads a protobuf file into a `ModelProto`: the outermost door for hostile bytes."""
 
+import mmap
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -32,22 +34,35 @@ def read_model_proto(path: Path) -> onnx.ModelProto:
                 f"{path}: {status.st_size} bytes, but a protobuf file holds at most "
                 f"{MAXIMUM_FILE_BYTES}; store the weights as external data"
             )
-        content = path.read_bytes()
+        if status.st_size == 0:
+            raise InputError(f"{path}: expected an ONNX model, got an empty file")
+        with path.open("rb") as stream:
+            return _parsed(path, stream)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:  # a NUL in the path
         raise InputError(f"{str(path)!r}: not a path: {error}") from error
-    if not content:
-        raise InputError(f"{path}: expected an ONNX model, got an empty file")
+
+
+def _parsed(path: Path, stream: BinaryIO) -> onnx.ModelProto:
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(content)
+        # Mapped, so that the file is not in memory beside the message parsed from it.
+        with (
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+            memoryview(content) as view,
+        ):
+            proto.ParseFromString(view)
     except DecodeError as error:
         raise InputError(f"{path}: not an ONNX model, or truncated (protobuf)") from error
     if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
         raise InputError(f"{path}: not an ONNX model: it holds no graph")
     if not proto.graph.output:
         raise InputError(f"{path}: its graph has no outputs")
+    if proto.ir_version > onnx.IR_VERSION:
+        raise InputError(
+            f"{path}: ONNX format version {proto.ir_version}, expected at most {onnx.IR_VERSION}"
+        )
     _check_opset(path, proto)
     return proto
 

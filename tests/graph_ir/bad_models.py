@@ -295,6 +295,40 @@ def function_cycle() -> onnx.ModelProto:
     return model
 
 
+def function_explosion() -> onnx.ModelProto:
+    """Ten calls in each of ten functions: 10^10 nodes."""
+    model = two_nodes()
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("local", 1)]
+    for level in range(10):
+        kind, domain = (f"F{level + 1}", "local") if level < 9 else ("Neg", "")
+        names = ["a", *(f"v{i}" for i in range(9)), "b"]
+        nodes = [
+            helper.make_node(kind, [names[i]], [names[i + 1]], domain=domain, name=f"n{i}")
+            for i in range(10)
+        ]
+        model.functions.append(
+            helper.make_function("local", f"F{level}", ["a"], ["b"], nodes, opsets)
+        )
+    model.graph.node[0].op_type = "F0"
+    model.graph.node[0].domain = "local"
+    return model
+
+
+def sparse_index() -> onnx.ModelProto:
+    model = two_nodes()
+    values = numpy_helper.from_array(np.ones(2, np.float32), "w")
+    indices = numpy_helper.from_array(np.array([0, 99]), "w_indices")
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [3]))
+    return model
+
+
+def newer_format() -> onnx.ModelProto:
+    model = two_nodes()
+    model.ir_version = 99
+    return model
+
+
 BAD_MODELS: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
     "empty": (empty, "empty file"),
     "wrong_magic": (wrong_magic, "not an ONNX model"),
@@ -335,5 +369,8 @@ BAD_MODELS: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
     "nan_scales": (nan_scales, "(Resize): 'constant_1' is not finite"),
     "no_outputs": (no_outputs, "has no outputs"),
     "negative_target": (negative_target, "(ConstantOfShape)"),
-    "function_cycle": (function_cycle, "functions cannot be inlined"),
+    "function_explosion": (function_explosion, "come to"),
+    "sparse_index": (sparse_index, "do not fit"),
+    "newer_format": (newer_format, "ONNX format version 99"),
+    "function_cycle": (function_cycle, "functions call each other in a circle: '"),
 }

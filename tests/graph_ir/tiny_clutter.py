@@ -192,7 +192,25 @@ def half_precision() -> onnx.ModelProto:
     return b.build()
 
 
+def sparse_weights() -> onnx.ModelProto:
+    """Two sparse initializers: one with flat indices, one with an index per axis."""
+    b = TinyBuilder(18)
+    x = b.input("x", [2, 4])
+    y = b.node("Add", b.node("MatMul", x, "flat"), "paired", to="out")
+    b.output(y, [2, 3])
+    model = b.build()
+    for name, indices, shape in (
+        ("flat", np.array([1, 4, 11]), [4, 3]),
+        ("paired", np.array([[0, 2], [1, 0], [1, 1]]), [2, 3]),
+    ):
+        values = numpy_helper.from_array(np.array([1.5, -2.0, 3.0], np.float32), name)
+        pairs = numpy_helper.from_array(indices.astype(np.int64), f"{name}_indices")
+        model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, pairs, shape))
+    return model
+
+
 CLUTTER_MODELS = {
+    "sparse_weights": sparse_weights,
     "constant_node_weights": constant_node_weights,
     "constant_of_shape_weights": constant_of_shape_weights,
     "shape_clutter": shape_clutter,
