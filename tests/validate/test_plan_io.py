@@ -2,10 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from accelerator_sim.allocate import Buffer
 from accelerator_sim.plan_io import parse_plan, plan_bytes, read_plan
+from accelerator_sim.validate import validate_plan
 from graph_ir.errors import InputError
 from tests.allocate.strategies import buffer_lists
 from tests.validate.plans import hand_plan, plan_of
@@ -66,3 +68,44 @@ def test_unreadable_and_oversized(tmp_path: Path) -> None:
         file.truncate((1 << 28) + 1)
     with pytest.raises(InputError, match="expected at most"):
         read_plan(large)
+
+
+LEAVES = st.one_of(
+    st.integers(-(1 << 70), 1 << 70),
+    st.sampled_from([0, 1, -1, 2, 3, 4, 5, 64, 1 << 40, None, True, 1.5, [], {}, ""]),
+    st.sampled_from(["dram", "sram", "w1", "b_view", "b", "@staging", "partitioned", "load"]),
+)
+
+
+def paths_of(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    inner: list[tuple[str | int, object]] = []
+    if isinstance(value, dict):
+        inner = list(value.items())
+    elif isinstance(value, list):
+        inner = list(enumerate(value))
+    return [path, *(found for key, item in inner for found in paths_of(item, (*path, key)))]
+
+
+PATHS = paths_of(json.loads(plan_bytes(hand_plan())))
+
+
+@settings(max_examples=400)
+@given(st.lists(st.tuples(st.sampled_from(PATHS[1:]), LEAVES), min_size=1, max_size=3))
+def test_a_changed_plan_is_refused_or_judged(
+    changes: list[tuple[tuple[str | int, ...], object]],
+) -> None:
+    document = json.loads(plan_bytes(hand_plan()))
+    for path, value in changes:
+        at = document
+        for key in path[:-1]:
+            at = at[key] if isinstance(at, list | dict) and key in dict_or_range(at) else {}
+        if isinstance(at, list | dict) and path[-1] in dict_or_range(at):
+            at[path[-1]] = value
+    try:
+        validate_plan(parse_plan(json.dumps(document).encode(), "p"))
+    except InputError as error:
+        assert "\n" not in str(error)  # noqa: PT017 (any plan may also be sound)
+
+
+def dict_or_range(value: list[object] | dict[str, object]) -> object:
+    return range(len(value)) if isinstance(value, list) else value
