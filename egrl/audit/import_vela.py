@@ -190,7 +190,8 @@ def _selected(
 
 def _layer(row: CsvRow) -> Layer:
     return Layer(
-        name=row.fields["name"] or row.at,
+        # Vela joins the names of all that it fused; the first tells a person enough.
+        name=row.fields["name"].split(";")[0] or row.fields["nng_op"],
         operator=row.fields["nng_op"],
         npu_cycles=row.integer("npu_cycles"),
         access_cycles={area: row.integer(c) for c, area in AREA_COLUMNS.items()},

@@ -7,6 +7,8 @@ from egrl.audit.result import AuditResult, JudgedPlan, MoveChange
 HARDLY_MATTERS = 0.02
 """Where even a first-fit plan is this close to the bound, placement does not matter."""
 
+MAX_NAME = 72
+
 _TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 _BYTE_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 _STATUS = {
@@ -91,9 +93,9 @@ def bytes_text(count: int) -> str:
 
 
 def printable(name: str) -> str:
-    """A name from a file, safe to print: control characters escaped, long ones cut."""
+    """A name from a file, safe to print: control characters escaped, long ones cut inside."""
     text = name if name.isprintable() else ascii(name)[1:-1]
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text if len(text) <= MAX_NAME else f"{text[:36]}...{text[-(MAX_NAME - 39) :]}"
 
 
 def _toml_string(text: str) -> str:

@@ -11,7 +11,7 @@ from egrl.audit.parts import problem_from_parts
 from egrl.audit.plan import Home, IndexedPlan, TheirPlan, index_plan, parse_plan
 from egrl.audit.problem import ProblemOp, ProblemTensor, ProblemTier, Stream
 from egrl.audit.search import first_fit
-from egrl.audit.text import audit_text, bytes_text, pins_toml, printable, seconds_text
+from egrl.audit.text import MAX_NAME, audit_text, bytes_text, pins_toml, printable, seconds_text
 from graph_ir.errors import InputError, UnmetRequirementError
 from tests.audit.oracle import direct_feasible, direct_optimum, direct_seconds, problems
 
@@ -250,7 +250,10 @@ def test_names_are_printed_safely():
     nasty = "a\x1b[31m\n"
     result = audit(chain(names=(nasty, "w1", "w2")), None)
     assert "\x1b" not in audit_text(result)
-    assert printable("é" * 200).endswith("...")
+    long = printable("a" * 200 + " constants")
+    assert len(long) == MAX_NAME
+    assert long.startswith("aaa")
+    assert long.endswith("a constants")
 
 
 def test_pins_are_toml():
