@@ -57,7 +57,17 @@ def take_branch(node: ir.Node) -> tuple[ir.Node, ...] | None:
         if keep:
             result.name = name
     graph.remove(node, safe=True)
+    for other in node.attributes.values():
+        if other.type is ir.AttributeType.GRAPH and other is not attribute:
+            _detach(other.as_graph())
     return moved
+
+
+def _detach(branch: ir.Graph) -> None:
+    """Lets go of the outer values that a branch reads which is not taken."""
+    for inner in ir.traversal.RecursiveGraphIterator(branch):
+        for index in range(len(inner.inputs)):
+            inner.replace_input_with(index, None)
 
 
 def _fresh(name: str, taken: set[str]) -> str:

@@ -86,18 +86,18 @@ def _trains(node: ir.Node) -> bool:
 
 
 def _merge_constants(graph: ir.Graph) -> int:
-    forms: dict[Hashable, list[ir.Value]] = {}
+    alike: dict[Hashable, list[ir.Value]] = {}
     for value in graph.initializers.values():
-        if value.const_value is None or value.is_graph_output() or value.is_graph_input():
+        tensor = value.const_value
+        if tensor is None or value.is_graph_output() or value.is_graph_input():
             continue
-        form = (value.const_value.dtype, tuple(value.const_value.shape))
-        forms.setdefault(form, []).append(value)
+        if tensor.dtype != ir.DataType.STRING:
+            form = (tensor.dtype, tuple(tensor.shape), _sample(tensor))
+            alike.setdefault(form, []).append(value)
     merged = 0
-    for values in forms.values():
-        if len(values) == 1 or values[0].dtype == ir.DataType.STRING:
-            continue
+    for values in alike.values():
         kept: dict[bytes, ir.Value] = {}
-        for value in values:
+        for value in values if len(values) > 1 else ():
             content = _content(value)
             if content is None:
                 continue
@@ -109,14 +109,22 @@ def _merge_constants(graph: ir.Graph) -> int:
     return merged
 
 
+def _sample(tensor: ir.TensorProtocol) -> bytes:
+    """Some bytes of a tensor, so that few have to be read whole."""
+    if tensor.nbytes <= _SMALL_BYTES:
+        return tensor.tobytes()
+    flat = tensor.numpy().reshape(-1)
+    return bytes(flat[:: max(1, len(flat) // 16)].tobytes())
+
+
 def _content(value: ir.Value) -> bytes | None:
     """The bytes of a constant or their digest, None where it may not be merged."""
     tensor = value.const_value
     assert tensor is not None
     if tensor.nbytes <= _SMALL_BYTES:
         return tensor.tobytes()
-    array = np.ascontiguousarray(tensor.numpy()).reshape(-1)
-    elements = array.view(np.uint8).reshape(-1, array.itemsize)
+    flat = np.ascontiguousarray(tensor.numpy()).reshape(-1)
+    elements = flat.view(np.uint8).reshape(-1, flat.itemsize)
     if bool((elements == elements[0]).all()):
         return None
     return hashlib.sha256(elements.data).digest()

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from graph_ir.errors import InputError
 from graph_ir.load import load_model
 from tests.graph_ir.tiny_builder import TinyBuilder
+from tests.graph_ir.tiny_clutter import branch
 from tests.graph_ir.tiny_models import TINY_MODELS
 
 
@@ -121,6 +122,34 @@ def test_contrib_domain_need_not_be_declared(tmp_path: Path) -> None:
     b.output("y", [2, 3])
     model = load_model(save(b.build(), tmp_path))
     assert model.graph_model.opset_imports == {"": 18, "com.microsoft": 1}
+
+
+def test_branch_not_taken_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Values that only the other branch reads are unused once the branch is chosen."""
+    b = TinyBuilder(18)
+    x = b.input("x", [2, 4])
+    doubled = b.node("Add", x, x)
+    b.weight(4, 4, name="w")
+    nested = branch("nested", [helper.make_node("MatMul", [doubled, "w"], ["p"], name="p")])
+    inner = branch("inner", [helper.make_node("Relu", [doubled], ["q"], name="q")])
+    flag = helper.make_node("ReduceMax", [doubled], ["m"], name="m", keepdims=0)
+    as_bool = helper.make_node("Cast", ["m"], ["c"], name="c", to=TensorProto.BOOL)
+    other = [flag, as_bool]
+    other.append(
+        helper.make_node("If", ["c"], ["e"], name="f", then_branch=nested, else_branch=inner)
+    )
+    then = [helper.make_node("Neg", [x], ["t"], name="t")]
+    y = b.node(
+        "If",
+        b.constant(True, np.bool_),
+        then_branch=branch("then", then),
+        else_branch=branch("else", other),
+    )
+    b.node("Relu", y, to="out")
+    b.output("out", [2, 4])
+    graph = load_model(save(b.build(), tmp_path)).graph_model.graph
+    assert [node.op_type for node in graph] == ["Neg", "Relu"]
+    assert not graph.initializers
 
 
 def test_function_of_another_opset(tmp_path: Path) -> None:
