@@ -169,6 +169,21 @@ def test_late_slices_pass_over_what_their_own_op_had_fetched() -> None:
     assert verdicts(with_copy(hand_plan(), 4, to_offset=3072)) == []
 
 
+def test_late_slices_that_overlap_are_judged_by_all_their_bytes() -> None:
+    plan = hand_plan()
+    second = msgspec.structs.replace(plan.copies[2], to_offset=2816)
+    found = verdicts(msgspec.structs.replace(plan, copies=[*plan.copies, second]))
+    assert found == [(Verdict.COPY_OVERWRITES, "w3", "w2")]
+
+
+def test_share_of_a_core_is_rounded_up() -> None:
+    tiers = [PlanTier("t", 1000, 3)]
+    beside = tensor("b", "io", 8, "t", 500, 0, 1, "replicated", 1)
+    for size, sound in ((1500, True), (1501, False)):
+        split = tensor("a", "io", size, "t", 0, 0, 1, "partitioned", 1)
+        assert (find_violations(Plan(1, tiers, [], [split, beside], [])) == []) == sound
+
+
 def test_slice_that_waits_into_the_next_inference() -> None:
     # Fetched during op 3 for op 0 of the next inference.
     plan = hand_plan()
