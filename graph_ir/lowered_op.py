@@ -170,6 +170,8 @@ def _how(reading: Reading, facts: OpFacts) -> OperandFacts:
     how = None if slot is None else facts.operands.get((slot.node, slot.index))
     if how is None:
         return OperandFacts(Role.OTHER, facts.space.splits(shape_of(reading.seen)))
+    if reading.beside:
+        return OperandFacts(Role.OTHER, how.split_by)
     return how
 
 

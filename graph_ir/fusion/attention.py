@@ -29,7 +29,8 @@ def fuse_attention(index: GraphIndex) -> None:
 
 
 def _claim(index: GraphIndex, unit: SoftmaxUnit) -> None:
-    path = _path_to_scores(index, unit.start, 0)
+    outside = [node for node in index.consumers(unit.start) if node not in unit.members]
+    path = None if outside else _path_to_scores(index, unit.start, 0)
     if path is None:
         return
     scores = path[-1]
@@ -57,7 +58,10 @@ def _multiplies_activations(index: GraphIndex, product: ir.Node) -> bool:
 
 def _path_to_scores(index: GraphIndex, value: ir.Value, depth: int) -> list[ir.Node] | None:
     """The nodes from the softmax's operand back to the product of queries and keys."""
-    if depth > _PATH_LIMIT or not index.is_private_chain(value):
+    source, chain = index.trace(value)
+    # The softmax may read its own operand more than once, but then through no view.
+    private = index.is_private_chain(value) or (depth == 0 and not chain)
+    if depth > _PATH_LIMIT or not private or source.is_graph_output():
         return None
     node = index.computed_by(value)
     if node is None or index.is_taken(node):

@@ -38,7 +38,7 @@ PATTERNS: list[Callable[[GraphIndex], None]] = [
 
 
 def fuse(model: ir.Model, streamed: frozenset[str] = STREAMED_BY_DEFAULT) -> Fusion:
-    """Groups the nodes of a model into placement ops.
+    """Groups the nodes of a model into placement ops; nodes that no output needs are left out.
 
     Args:
         model: with static shapes and unique node names; it is not changed.
@@ -51,19 +51,19 @@ def fuse(model: ir.Model, streamed: frozenset[str] = STREAMED_BY_DEFAULT) -> Fus
     _check_names(model.graph)
     index = GraphIndex(model.graph, streamed)
     for node in index.nodes:
-        if not index.is_view(node) and index.used_outputs(node):
+        if not index.is_view(node):
             family_of(node)
     for pattern in PATTERNS:
         pattern(index)
     for node in index.nodes:
-        if not index.is_view(node) and not index.is_taken(node) and index.used_outputs(node):
+        if not index.is_view(node) and not index.is_taken(node):
             index.claim(family_of(node), node, [node], index.only_output(node))
     places = {id(seed): max(index.position[node] for node in seed.members) for seed in index.seeds}
     settle_output_views(index, list(model.graph.outputs))
     for seed in index.seeds:
         places.setdefault(id(seed), index.position[seed.anchor])
     seeds = sorted(index.seeds, key=lambda seed: places[id(seed)])
-    groups = tuple(close_group(index, seed) for seed in seeds if _is_live(index, seed.anchor))
+    groups = tuple(close_group(index, seed) for seed in seeds)
     return Fusion(groups, _owners(index))
 
 
@@ -76,10 +76,6 @@ def _owners(index: GraphIndex) -> dict[ir.Value, ir.Value]:
             for value in node.outputs:
                 owners[value] = owners.get(source, source)
     return owners
-
-
-def _is_live(index: GraphIndex, node: ir.Node) -> bool:
-    return bool(index.used_outputs(node))
 
 
 def _check_names(graph: ir.Graph) -> None:

@@ -35,13 +35,13 @@ class GraphIndex:
     """Read-only facts about the graph, and the seeds claimed so far.
 
     Attributes:
-        nodes: all nodes but Constants, in a stable topological order.
+        nodes: all nodes that an output needs, but Constants, in a stable topological order.
         position: of each node in `nodes`.
         seeds: groups claimed so far, in order of claiming.
     """
 
     def __init__(self, graph: ir.Graph, streamed: frozenset[str]) -> None:
-        self.nodes = _stable_order([node for node in graph if op_key(node) != "Constant"])
+        self.nodes = _live(_stable_order([n for n in graph if op_key(n) != "Constant"]))
         self.position = {node: at for at, node in enumerate(self.nodes)}
         self.seeds: list[Seed] = []
         self._seed_of: dict[ir.Node, Seed] = {}
@@ -181,3 +181,14 @@ def _stable_order(nodes: list[ir.Node]) -> list[ir.Node]:
         stuck = next(node for at, node in enumerate(nodes) if waiting[at])
         raise InputError(f"node {node_name(stuck)}: expected an acyclic graph, got a cycle")
     return ordered
+
+
+def _live(nodes: list[ir.Node]) -> list[ir.Node]:
+    """The nodes whose results reach a graph output."""
+    needed: set[ir.Value] = set()
+    live: list[ir.Node] = []
+    for node in reversed(nodes):
+        if any(value in needed or value.is_graph_output() for value in node.outputs):
+            live.append(node)
+            needed.update(value for value in node.inputs if value is not None)
+    return live[::-1]

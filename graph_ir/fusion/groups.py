@@ -31,6 +31,7 @@ class Reading:
         seen: what the node consumes: `owner` after the views in between.
         elements: elements of `owner` that the views let through.
         slot: the input of a core node into which it flows, or None where it enters after them.
+        beside: True for what a view reads beside its data (scales of compressed weights).
     """
 
     node: ir.Node
@@ -39,6 +40,7 @@ class Reading:
     seen: ir.Value
     elements: int
     slot: Slot | None
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def activation_space(shape: tuple[int, ...], undivided: Sequence[int] = ()) -> S
 
 def factor_type(group: Group, node: ir.Node, index: int, type_of: TypeOf) -> str:
     """The type in which a factor of a product is stored, behind its views and decompression."""
-    feeding = [r for r in group.readings if r.slot is not None and _enters(r, node, index)]
+    feeding = [r for r in group.readings if not r.beside and _enters(r, node, index)]
     if not feeding:
         value = node.inputs[index]
         assert value is not None, "a factor of a product is never optional"
