@@ -4,7 +4,7 @@ Axis letters: N ops, T tensors, H homes, L tiers, K resources (tiers, interconne
 V variants of all ops, E operand rows of all ops, C cells (row, variant, home).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
@@ -71,8 +71,8 @@ class PlacementProblem:
     homes: tuple[Home, ...]
     allowed_TH: NDArray[np.bool_]
     stored_ratio_T: NDArray[np.float64]
-    variants_N: tuple[tuple[Variant, ...], ...]
-    arrays: EngineArrays
+    variants_N: tuple[tuple[Variant, ...], ...] = field(repr=False)
+    arrays: EngineArrays = field(repr=False)
 
     @property
     def op_count(self) -> int:

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from accelerator_sim.engine import evaluate
 from accelerator_sim.problem import PlacementProblem
-from accelerator_sim.rectify import rectify
+from accelerator_sim.rectify import build_rectifier
 from egrl.placers.acts_first import ActsFirst
+from egrl.placers.addressable import offer_addressable
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
+from egrl.placers.constructive import outermost_homes
 from egrl.placers.exact_model import PlacementModel, build_model
 from egrl.placers.milp import Limits, Program, Solved, solve_program
 from egrl.placers.op_hull import floor_seconds
@@ -53,7 +56,7 @@ class ExactProgram:
 
 
 def exact_program(problem: PlacementProblem, start_T: NDArray[np.int8]) -> ExactProgram:
-    """Build the program, starting from a feasible placement.
+    """Build the program, starting from a placement; one that does not fit is of no use to it.
 
     Raises:
         UnmetRequirementError: the program would be too large.
@@ -83,10 +86,16 @@ def exact_program(problem: PlacementProblem, start_T: NDArray[np.int8]) -> Exact
 def offer_solution(
     search: Search, exact: ExactProgram, solved: Solved, fallback_T: NDArray[np.int8]
 ) -> None:
-    """Offer a solution's placement to a search, rectified where undecided tensors overflow."""
+    """Offer a solution's placement to a search, moved where undecided tensors overflow."""
     homes_T = exact.homes(solved, fallback_T)
-    if homes_T is not None and search.try_placement(homes_T) == np.inf:
-        search.try_placement(rectify(exact.problem, homes_T).homes_T)
+    if homes_T is None:
+        return
+    rectifier = build_rectifier(exact.problem)
+    batch = rectifier.batch(homes_T[np.newaxis, :])
+    if batch.fits_P[0]:
+        latency_s, _ = evaluate(exact.problem, batch.homes_PT[0])
+        search.evaluations += 1
+        offer_addressable(search, rectifier, batch.homes_PT[0], latency_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +111,18 @@ class Exact(Placer):
     ) -> PlacerResult:
         """Solve within the budget (an evaluation counts as a node)."""
         search = Search(problem, budget, progress)
-        start = ActsFirst().place(problem, Budget(evaluations=1), rng)
-        search.try_placement(start.homes_T)
-        exact = exact_program(problem, start.homes_T)
+        start_T = outermost_homes(problem).astype(np.int8)
+        try:
+            start_T = ActsFirst().place(problem, Budget(evaluations=1), rng).homes_T
+            search.try_placement(start_T)
+        except UnmetRequirementError:
+            progress("no placement to start from", np.inf)
+        exact = exact_program(problem, start_T)
         seconds = budget.seconds or 0.0
         if budget.evaluations is None and budget.seconds is None:
             seconds = DEFAULT_SECONDS
         solved = solve_program(exact.program, Limits(seconds, budget.evaluations or 0))
         if solved.infeasible:
             raise UnmetRequirementError("exact: no placement fits the capacities")
-        offer_solution(search, exact, solved, start.homes_T)
+        offer_solution(search, exact, solved, start_T)
         return search.result(exact.lower_bound_s(solved))

@@ -135,9 +135,23 @@ def _add_capacity(
     home_columns: dict[int, list[tuple[int, int]]],
     ring: int,
 ) -> None:
-    """Live bytes of every tier at every op whose live set is not part of another's."""
+    """Live bytes of every tier at every op whose live set is not part of another's.
+
+    What lives from the first op to the last is summed once per tier, in a column of its own, so
+    that the rows of the ops stay short.
+    """
     arrays = problem.arrays
     tiers = len(arrays.capacity_bytes_L)
+    residents = [
+        tensor
+        for tensor in home_columns
+        if arrays.start_T[tensor] == 0 and arrays.end_T[tensor] == problem.op_count
+    ]
+    summed = [
+        _add_residents(problem, linear, home_columns, residents, ring, tier)
+        for tier in range(tiers)
+    ]
+    home_columns = {t: pairs for t, pairs in home_columns.items() if t not in set(residents)}
     fixed_NL = np.zeros((problem.op_count + 1, tiers), np.int64)
     by_start: list[list[int]] = [[] for _ in range(problem.op_count + 1)]
     by_end: list[list[int]] = [[] for _ in range(problem.op_count + 1)]
@@ -157,21 +171,48 @@ def _add_capacity(
         for tensor in by_start[i]:
             live[tensor] = None
             grew = True
+        grew = grew or i == 0 or bool((fixed_NL[i] > fixed_NL[i - 1]).any())
         shrinks = i + 1 == problem.op_count or bool(by_end[i + 1])
         fixed_differs = i + 1 < problem.op_count and (fixed_NL[i + 1] != fixed_NL[i]).any()
         if (grew and shrinks) or fixed_differs:
             for tier in range(tiers):
-                _capacity_row(problem, linear, home_columns, ring, live, tier, fixed_NL[i, tier])
+                _capacity_row(
+                    problem, linear, home_columns, summed[tier], live, tier, fixed_NL[i, tier]
+                )
             grew = False
         for tensor in by_end[i + 1]:
             live.pop(tensor, None)
+
+
+def _add_residents(
+    problem: PlacementProblem,
+    linear: LinearModel,
+    home_columns: dict[int, list[tuple[int, int]]],
+    residents: list[int],
+    ring: int,
+    tier: int,
+) -> tuple[int, float]:
+    """A column for the bytes of a tier that are taken all the time, and the most that it can be."""
+    arrays = problem.arrays
+    terms = [
+        (column, float(arrays.size_bytes_TH[tensor, home]) / MIB)
+        for tensor in residents
+        for home, column in home_columns[tensor]
+        if arrays.tier_H[home] == tier
+    ]
+    inner = len(arrays.capacity_bytes_L) - 1
+    if tier == inner and inner > 0:
+        terms.append((ring, arrays.staging_bytes / MIB))
+    total = linear.column(0.0)
+    linear.row([(total, 1.0), *((column, -value) for column, value in terms)], 0.0, 0.0)
+    return total, sum(value for _, value in terms)
 
 
 def _capacity_row(
     problem: PlacementProblem,
     linear: LinearModel,
     home_columns: dict[int, list[tuple[int, int]]],
-    ring: int,
+    summed: tuple[int, float],
     live: dict[int, None],
     tier: int,
     fixed_bytes: int,
@@ -184,12 +225,9 @@ def _capacity_row(
         if arrays.tier_H[home] == tier
     ]
     capacity = float(arrays.capacity_bytes_L[tier] - fixed_bytes) / MIB
-    inner = len(arrays.capacity_bytes_L) - 1
-    if tier == inner and inner > 0:
-        terms.append((ring, arrays.staging_bytes / MIB))
-    worst = sum(value for _, value in terms)
-    if worst > capacity:
-        linear.row(terms, -np.inf, capacity)
+    total, most = summed
+    if most + sum(value for _, value in terms) > capacity:
+        linear.row([(total, 1.0), *terms], -np.inf, capacity)
 
 
 def _add_streams(

@@ -113,7 +113,12 @@ def solve_program(program: Program, limits: Limits) -> Solved:
         values,
         float(bound),
         status == highspy.HighsModelStatus.kOptimal,
-        status == highspy.HighsModelStatus.kInfeasible,
+        status
+        in (
+            highspy.HighsModelStatus.kInfeasible,
+            # No cost is negative, so it is not unbounded.
+            highspy.HighsModelStatus.kUnboundedOrInfeasible,
+        ),
     )
 
 

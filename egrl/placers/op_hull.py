@@ -89,21 +89,18 @@ def op_hulls(problem: PlacementProblem) -> list[OpHull]:
 def floor_seconds(problem: PlacementProblem) -> float:
     """`ideal`: every op with the best home for each operand, capacity and streams aside."""
     arrays = problem.arrays
+    known: dict[tuple[int, bytes], float] = {}
     total = 0.0
-    homes = len(problem.homes)
     for op in range(problem.op_count):
-        rows = range(arrays.row_start_N[op], arrays.row_start_N[op + 1])
-        best = np.inf
-        first = int(arrays.variant_start_N[op])
-        for v in range(int(arrays.variant_start_N[op + 1]) - first):
-            own_K = np.zeros(arrays.cost_CK.shape[1])
-            for row in rows:
-                cell = int(arrays.row_cell_E[row]) + v * homes
-                allowed = problem.allowed_TH[arrays.row_tensor_E[row]]
-                own_K += arrays.cost_CK[cell : cell + homes][allowed].min(axis=0)
-            seconds = max(arrays.compute_V[first + v], float(own_K.max(initial=0.0)))
-            best = min(best, seconds + arrays.fill_V[first + v])
-        total += float(best)
+        rows = slice(int(arrays.row_start_N[op]), int(arrays.row_start_N[op + 1]))
+        allowed = problem.allowed_TH[arrays.row_tensor_E[rows]].tobytes()
+        key = int(arrays.first_record_N[op]), allowed
+        if key[0] < 0:
+            total += float(op_table(problem, op).early)
+            continue
+        if key not in known:
+            known[key] = float(op_table(problem, op).early.min())
+        total += known[key]
     return total
 
 

@@ -1,0 +1,123 @@
+"""The exact program against all placements of small problems."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelerator_sim.engine import evaluate_batch
+from accelerator_sim.problem import PlacementProblem, build_problem
+from egrl.placers import op_hull
+from egrl.placers.exact import exact_program
+from egrl.placers.exact_model import build_model
+from egrl.placers.milp import Limits, Solved, solve_program
+from egrl.placers.op_hull import floor_seconds, op_table
+from graph_ir.errors import UnmetRequirementError
+from tests.exact.small import every_placement, optimum, small_problems, with_capacity
+
+SLACK = 1e-9
+
+
+def proven(problem: PlacementProblem) -> tuple[float, Solved]:
+    """Lower bound in seconds; infinity where the program has no solution."""
+    exact = exact_program(problem, every_placement(problem)[0])
+    solved = solve_program(exact.program, Limits(nodes=10_000))
+    return (np.inf if solved.infeasible else exact.lower_bound_s(solved)), solved
+
+
+@settings(max_examples=200)
+@given(small_problems())
+def test_bound_is_below_every_placement(problem: PlacementProblem) -> None:
+    bound_s, _ = proven(problem)
+    best_s = optimum(problem)
+    if bound_s == np.inf:
+        assert best_s == np.inf, "proven infeasible, yet a placement fits"
+    else:
+        assert bound_s <= best_s * (1 + SLACK)
+
+
+@settings(max_examples=60)
+@given(small_problems(), st.integers(0, 3))
+def test_bound_holds_with_little_decided(problem: PlacementProblem, combinations: int) -> None:
+    """Ops priced over few of their tensors, and tensors left out, only lower the bound."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(op_hull, "MAX_COMBINATIONS", 1 + 2 * combinations)
+        patch.setattr(op_hull, "NEGLIGIBLE_SHARE", 0.1)
+        loose_s, _ = proven(problem)
+    if loose_s == np.inf:
+        assert optimum(problem) == np.inf
+    else:
+        assert loose_s <= optimum(problem) * (1 + SLACK)
+
+
+@settings(max_examples=60)
+@given(small_problems())
+def test_floor_is_below_every_placement(problem: PlacementProblem) -> None:
+    latency_s = evaluate_batch(problem, every_placement(problem)).latency_s_P
+    assert floor_seconds(problem) <= latency_s.min() * (1 + 1e-12)
+
+
+def test_floor_is_reached_with_an_unlimited_innermost_tier() -> None:
+    """One tensor per op, all of which fit: the floor is the latency of having them inside."""
+    from accelerator_sim.targets import load_target
+    from egrl.bench.random_graphs import random_workload
+
+    accelerator = with_capacity(load_target("nnp-i"), 2, 1 << 40)
+    workload = random_workload(30, np.random.default_rng(0))
+    problem = build_problem(workload, accelerator)
+    inside = np.array([np.flatnonzero(allowed)[-1] for allowed in problem.allowed_TH], np.int8)
+    latency_s = evaluate_batch(problem, inside[np.newaxis]).latency_s_P[0]
+    assert floor_seconds(problem) == pytest.approx(latency_s, rel=0.02)
+
+
+@settings(max_examples=40)
+@given(small_problems())
+def test_tables_hold_what_the_engine_says_of_one_op(problem: PlacementProblem) -> None:
+    """With one op there is nothing to prefetch: its latency is its late record."""
+    if problem.op_count != 1:
+        return
+    table = op_table(problem, 0)
+    result = evaluate_batch(problem, every_placement(problem))
+    if table.complete:
+        late_latency = max(tier.latency_s.value for tier in problem.accelerator.tiers)
+        assert table.late.min() <= result.latency_s_P.min() * (1 + 1e-12)
+        assert result.latency_s_P.max() <= (table.late.max() + late_latency) * (1 + 1e-12)
+    assert table.early.min() <= result.latency_s_P.min() * (1 + 1e-12)
+
+
+@settings(max_examples=60)
+@given(small_problems(), st.floats(0.3, 0.99))
+def test_less_capacity_never_lowers_optimum_or_bound(
+    problem: PlacementProblem, factor: float
+) -> None:
+    accelerator = problem.accelerator
+    inner = len(accelerator.tiers) - 1
+    smaller = int(accelerator.tiers[inner].capacity_bytes.value * factor)
+    pins = {
+        problem.workload.tensors[t].name: problem.home_name(int(allowed.argmax()))
+        for t, allowed in enumerate(problem.allowed_TH)
+        if allowed.sum() == 1
+    }
+    try:
+        tighter = build_problem(problem.workload, with_capacity(accelerator, inner, smaller), pins)
+    except UnmetRequirementError:
+        return
+    assert optimum(tighter) >= optimum(problem)
+    bound_s, solved = proven(problem)
+    tighter_s, tighter_solved = proven(tighter)
+    if solved.optimal and tighter_solved.optimal and bound_s < np.inf:
+        # Each is proven to within the solver's gap of 1e-4, and left-out tensors are 1e-3.
+        assert tighter_s >= bound_s * (1 - 2e-3)
+
+
+def test_too_large_a_program_is_refused() -> None:
+    problem = _some_problem()
+    with pytest.raises(UnmetRequirementError, match="expected at most 3"):
+        build_model(problem, 3)
+
+
+def _some_problem() -> PlacementProblem:
+    from accelerator_sim.targets import load_target
+    from egrl.bench.random_graphs import random_workload
+
+    return build_problem(random_workload(6, np.random.default_rng(0)), load_target("nnp-i"))
