@@ -243,38 +243,41 @@ def _add_streams(
     tiers = len(arrays.capacity_bytes_L)
     ahead = arrays.prefetch_ops
     passing: dict[tuple[int, int], list[int]] = {}
+    late: dict[tuple[int, int], list[int]] = {}
     early: list[list[int]] = [[] for _ in hulls]
     held: list[list[tuple[int, float]]] = [[] for _ in hulls]
     for j, hull in enumerate(hulls):
         for tier in range(tiers):
-            stream_C = hull.stream_CL[:, tier]
-            if not (stream_C > 0).any():
+            streams = np.flatnonzero(hull.stream_CL[:, tier] > 0)
+            if not len(streams):
                 continue
-            parts = []
-            for i in range(max(0, j - ahead), j + 1):
-                part = linear.column(0.0)
-                parts.append(part)
-                if i < j:
-                    early[i].append(part)
-                    per_unit = hull.ring_bytes_per_s_L[tier] * time_unit_s / MIB
-                    for k in range(i, j + 1):
-                        held[k].append((part, per_unit))
-                else:
-                    fill = [(w, -f / time_unit_s) for w, f in zip(
-                        columns[j].weights,
-                        hull.fill_C + hull.own_CL[:, tier],
-                        strict=True,
-                    )]  # fmt: skip
-                    linear.row([(columns[j].duration, 1.0), (part, -1.0), *fill], 0.0, np.inf)
-                passing.setdefault((i, tier), []).append(part)
-            needed = [(w, -s / time_unit_s) for w, s in zip(
-                columns[j].weights, stream_C, strict=True
-            )]  # fmt: skip
-            linear.row([*((part, 1.0) for part in parts), *needed], 0.0, 0.0)
-            streaming = [
-                (w, -1.0) for w, s in zip(columns[j].weights, stream_C, strict=True) if s > 0
-            ]
-            linear.row([(ring, 1.0), *streaming], 0.0, np.inf)
+            linear.row(
+                [(ring, 1.0), *((columns[j].weights[c], -1.0) for c in streams)], 0.0, np.inf
+            )
+            # Combinations that take up the ring alike share their parts.
+            for density in np.unique(hull.density_CL[streams, tier]):
+                members = streams[hull.density_CL[streams, tier] == density]
+                parts = []
+                for i in range(max(0, j - ahead), j + 1):
+                    part = linear.column(0.0)
+                    parts.append(part)
+                    passing.setdefault((i, tier), []).append(part)
+                    if i < j:
+                        early[i].append(part)
+                        for k in range(i, j + 1):
+                            held[k].append((part, density * time_unit_s / MIB))
+                    else:
+                        late.setdefault((j, tier), []).append(part)
+                needed = [
+                    (columns[j].weights[c], -hull.stream_CL[c, tier] / time_unit_s) for c in members
+                ]
+                linear.row([*((part, 1.0) for part in parts), *needed], 0.0, 0.0)
+    for (j, tier), parts in sorted(late.items()):
+        busy_C = hulls[j].fill_C + hulls[j].own_CL[:, tier]
+        own = [(w, -b / time_unit_s) for w, b in zip(columns[j].weights, busy_C, strict=True)]
+        linear.row(
+            [(columns[j].duration, 1.0), *((part, -1.0) for part in parts), *own], 0.0, np.inf
+        )
     for (i, tier), parts in sorted(passing.items()):
         own = [(w, -o / time_unit_s) for w, o in zip(
             columns[i].weights, hulls[i].own_CL[:, tier], strict=True

@@ -26,7 +26,7 @@ class OpHull:
         fill_C: launch overhead and latency.
         own_CL: busy seconds of the tiers.
         stream_CL: stream seconds from each tier.
-        ring_bytes_per_s_L: least ring bytes that a second of stream takes up.
+        density_CL: ring bytes that a second of stream takes up, 0 without a stream.
     """
 
     tensors: tuple[int, ...]
@@ -35,7 +35,7 @@ class OpHull:
     fill_C: NDArray[np.float64]
     own_CL: NDArray[np.float64]
     stream_CL: NDArray[np.float64]
-    ring_bytes_per_s_L: NDArray[np.float64]
+    density_CL: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +179,10 @@ def _project(
     tiers = len(problem.arrays.capacity_bytes_L)
     grids = np.meshgrid(*(table.homes[axis] for axis in kept), indexing="ij")
     count = int(np.prod([len(table.homes[axis]) for axis in kept], initial=1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        density = np.where(table.stream > 0, table.ring / table.stream, np.inf)
-    least = density.reshape(-1, tiers).min(axis=0)
+    # Numbers that differ in the last bits only are one density.
+    density = np.full(table.stream.shape, np.inf)
+    np.divide(table.ring, table.stream, out=density, where=table.stream > 0)
+    density = np.floor(density.min(axis=dropped).reshape(count, tiers))
     return OpHull(
         tensors=tuple(table.tensors[axis] for axis in kept),
         homes_CJ=np.stack([g.reshape(-1) for g in grids], axis=1)
@@ -191,5 +192,5 @@ def _project(
         fill_C=table.fill.min(axis=dropped).reshape(count),
         own_CL=table.own.min(axis=dropped).reshape(count, tiers),
         stream_CL=table.stream.min(axis=dropped).reshape(count, tiers),
-        ring_bytes_per_s_L=np.where(np.isfinite(least), least, 0.0),
+        density_CL=np.where(np.isfinite(density), density, 0.0),
     )

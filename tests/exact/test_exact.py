@@ -36,8 +36,7 @@ def test_placement_is_feasible_and_between_bound_and_optimum(problem: PlacementP
             for homes_T in every_placement(problem)
             if evaluate(problem, homes_T)[1] == 0 and has_addresses(problem, homes_T.tolist())
         ]
-        # Live bytes fit, addresses may not; the solver sees only the former.
-        assert len(fitting) <= 2
+        assert fitting == []
         return
     latency_s, overflow = evaluate(problem, result.homes_T)
     assert overflow == 0
