@@ -6,8 +6,9 @@ from math import prod
 import onnx_ir as ir
 
 from graph_ir.datatypes import BITS, stored_bytes
+from graph_ir.errors import InputError
 from graph_ir.fusion.groups import Group, Reading
-from graph_ir.onnx_values import is_constant, shape_of, value_name
+from graph_ir.onnx_values import is_constant, op_key, shape_of, value_name
 from graph_ir.op_rules.facts import OperandFacts, OpFacts
 from graph_ir.op_rules.rules import RULES
 from graph_ir.op_rules.vector_cost import vector_ops
@@ -79,6 +80,10 @@ class TensorTable:
 
     def tensors(self) -> tuple[Tensor, ...]:
         """All tensors, final."""
+        names = {e.name for e in self._entries if e.kind is not TensorKind.SCRATCH}
+        for entry in self._entries:
+            while entry.kind is TensorKind.SCRATCH and entry.name in names:
+                entry.name += "_"
         return tuple(
             Tensor(
                 e.name,
@@ -117,7 +122,7 @@ class TensorTable:
 
 def lower_op(table: TensorTable, at: int, group: Group) -> Op:
     """Adds the tensors of a group to the table and counts its work."""
-    facts = RULES[group.family](group, table.type_of)
+    facts, vector_work = _facts(table, group)
     operands = _reads(table, at, group, facts)
     if facts.scratch_bytes:
         index = table.scratch(f"{group.name}:scratch", facts.scratch_bytes, at)
@@ -134,12 +139,28 @@ def lower_op(table: TensorTable, at: int, group: Group) -> Op:
         nodes=tuple(node.name or "" for node in group.nodes),
         operands=tuple(operands),
         mac_work=work,
-        vector_ops=sum(vector_ops(node) for node in group.members),
+        vector_ops=vector_work,
         rows=facts.space.rows,
         columns=facts.space.columns,
         layout=facts.layout,
         execution_type=work[0].left_type if work else table.execution_type,
     )
+
+
+def _facts(table: TensorTable, group: Group) -> tuple[OpFacts, int]:
+    """What the family's rule says, and the vector work of all nodes.
+
+    Ops outside the standard domain are checked by no shape inference: where their operands do
+    not have the ranks that their rule takes apart, the model is wrong.
+    """
+    try:
+        facts = RULES[group.family](group, table.type_of)
+        return facts, sum(vector_ops(node) for node in group.members)
+    except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise InputError(
+            f"node {group.name} ({op_key(group.anchor)}): expected operands and attributes as "
+            f"the op defines them, got ranks or values that do not fit"
+        ) from error
 
 
 def _reads(table: TensorTable, at: int, group: Group, facts: OpFacts) -> list[Operand]:

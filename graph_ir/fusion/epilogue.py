@@ -9,7 +9,7 @@ add, the one that runs last takes it, and so its other operand exists by then.
 import onnx_ir as ir
 
 from graph_ir.fusion.graph_index import GraphIndex, Seed
-from graph_ir.fusion.region import cone, grow
+from graph_ir.fusion.region import Allowed, cone, grow
 from graph_ir.fusion.views import RESHAPING
 from graph_ir.onnx_values import element_count, op_key
 from graph_ir.op_rules.families import ELEMENTWISE_OPS, FAMILIES
@@ -37,15 +37,24 @@ def is_elementwise(node: ir.Node) -> bool:
 
 def fuse_product_epilogues(index: GraphIndex) -> None:
     """Fuses epilogues onto convolutions, matrix products and attention."""
-    _fuse(index, PRODUCTS)
+    _fuse(index, PRODUCTS, is_elementwise)
 
 
 def fuse_other_epilogues(index: GraphIndex) -> None:
-    """Fuses what is left onto normalizations, poolings, reductions, resizes and gathers."""
-    _fuse(index, OTHERS)
+    """Fuses what is left onto normalizations, poolings, reductions, resizes and gathers.
+
+    An op that only moves elements takes no arithmetic but the quantization of its result.
+    """
+    _fuse(index, OTHERS, is_elementwise)
+    _fuse(index, frozenset({OpFamily.MOVEMENT}), _is_quantization)
 
 
-def _fuse(index: GraphIndex, families: frozenset[OpFamily]) -> None:
+def _is_quantization(node: ir.Node) -> bool:
+    key = op_key(node)
+    return key in _QUANTIZE or key in RESHAPING
+
+
+def _fuse(index: GraphIndex, families: frozenset[OpFamily], allowed: Allowed) -> None:
     for node in reversed(index.nodes):
         seed = index.seed_of(node)
         if seed is None:
@@ -56,7 +65,7 @@ def _fuse(index: GraphIndex, families: frozenset[OpFamily]) -> None:
             continue
         if seed.output is None:
             continue
-        region = grow(index, seed.output, is_elementwise, element_count(seed.output))
+        region = grow(index, seed.output, allowed, element_count(seed.output))
         if region is None:
             continue
         scalars = cone(index, list(region.members), _is_scalar)

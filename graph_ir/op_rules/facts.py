@@ -6,8 +6,9 @@ from math import prod
 
 import onnx_ir as ir
 
+from graph_ir.errors import InputError
 from graph_ir.fusion.groups import Group, Reading
-from graph_ir.onnx_values import shape_of
+from graph_ir.onnx_values import node_name, op_key, shape_of
 from graph_ir.workload import MacWork, Role, Split
 
 # The execution type that a value is stored in.
@@ -143,9 +144,16 @@ def _enters(reading: Reading, node: ir.Node, index: int) -> bool:
 
 
 def input_shape(node: ir.Node, index: int) -> tuple[int, ...]:
-    """Shape of an input that the op requires."""
-    value = node.inputs[index]
-    assert value is not None, "required inputs were checked by shape inference"
+    """Shape of an input that the op requires.
+
+    Raises:
+        InputError: where it is left out.
+    """
+    value = node.inputs[index] if index < len(node.inputs) else None
+    if value is None:
+        raise InputError(
+            f"node {node_name(node)} ({op_key(node)}): expected an input {index}, got none"
+        )
     return shape_of(value)
 
 
