@@ -110,6 +110,16 @@ def test_attributes_of_old_opsets(tmp_path: Path) -> None:
     cancelled(b, tmp_path)
 
 
+def test_reduction_that_leaves_axes_in_another_order(tmp_path: Path) -> None:
+    b = TinyBuilder(18)
+    x = b.node("Relu", b.node("Transpose", b.input("x", [1, 2, 4, 4]), perm=LAST))
+    b.node("ReduceSum", x, b.constant([1], np.int64), keepdims=0, to="rows")
+    b.node("Sigmoid", b.node("Transpose", x, perm=FIRST), to="out")
+    b.output("rows", [1, 4, 2])
+    b.output("out", [1, 2, 4, 4])
+    assert cancelled(b, tmp_path).count("Transpose") == 1
+
+
 def test_attention_heads_are_left_alone(load_tiny) -> None:
     for name in ("attention_decomposed", "bert_layer", "decoder_step", "group_conv", "lstm"):
         _, model = load_tiny(name)
