@@ -2,9 +2,11 @@
 
 Two passes over the ops of one placement. The first prices every op alone and takes its best
 variant: lowest time with all its streams late, then lowest time with none, then lowest index. The
-second walks the timeline: a stream's remainder that the DMA queue did not bring in before the op
-began is read while it runs, and the time that an op leaves idle on the outer tiers goes to the
-queue (first in, first out; at most `prefetch_ops` ahead; no more than the ring holds).
+second walks the timeline: what the DMA queue did not bring in before an op began is read while it
+runs, and the time that an op leaves idle on the outer tiers goes to the queue (first in, first
+out; at most `prefetch_ops` ahead; no more than the ring holds). The queue brings in early only
+what would otherwise stall the op, and enough to cover the latency of the first slice: what the op
+can read behind its own work needs no room in the ring.
 
 What the first pass finds of an op depends only on the homes of its own operands, so it is looked
 up in `table_QF`, one record per combination of homes; ops of the same shape share their records.
@@ -25,7 +27,8 @@ Flags = NDArray[np.bool_]
 EPSILON_S = 1e-15
 
 # Fields of a record: then K own seconds, L stream seconds, L ring bytes.
-VARIANT, COMPUTE, FILL, LATE_LATENCY, STREAMS, OWN = 0, 1, 2, 3, 4, 5
+# CORE is the op's duration without streams and without fill.
+VARIANT, CORE, FILL, LATE_LATENCY, STREAMS, OWN = 0, 1, 2, 3, 4, 5
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -84,7 +87,7 @@ def price_op(
             else:
                 own_latency = max(own_latency, latency_H[home])
     record_F[VARIANT] = best
-    record_F[COMPUTE] = compute_V[variant_start_N[op] + best]
+    record_F[CORE] = best_early
     record_F[FILL] = fill_V[variant_start_N[op] + best] + own_latency
     record_F[LATE_LATENCY] = max(0.0, late_latency - own_latency)
 
@@ -155,16 +158,14 @@ def walk_timeline(
             fetched_NL[i, k] = 0.0
     for i in range(op_count):
         record = table_QF[record_N[i]]
-        duration = record[COMPUTE]
-        for k in range(OWN, stream_0):
-            duration = max(duration, record[k])
+        duration = record[CORE]
         late = False
         if record[STREAMS] > 0.0:
             for k in range(tier_count):
-                rest = record[stream_0 + k] - fetched_NL[i, k]
-                if rest > EPSILON_S:
+                stream, fetched = record[stream_0 + k], fetched_NL[i, k]
+                duration = max(duration, record[OWN + k] + stream - fetched)
+                if fetched < min(stream, record[LATE_LATENCY]) - EPSILON_S:
                     late = True
-                    duration = max(duration, record[OWN + k] + rest)
         duration += record[FILL]
         if late:
             duration += record[LATE_LATENCY]
@@ -179,7 +180,9 @@ def walk_timeline(
                 queue_op, queue_tier = queue_op + 1, 0
                 continue
             k = queue_tier
-            need = coming[stream_0 + k] - fetched_NL[queue_op, k]
+            stream = coming[stream_0 + k]
+            hidden = coming[CORE] - coming[OWN + k]
+            need = min(stream, max(stream - hidden, coming[LATE_LATENCY])) - fetched_NL[queue_op, k]
             if need > EPSILON_S:
                 busy = record[OWN + k] + max(0.0, record[stream_0 + k] - fetched_NL[i, k])
                 rate = 1.0 - busy / duration

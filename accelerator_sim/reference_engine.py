@@ -21,10 +21,15 @@ EPSILON_S = 1e-15
 
 @dataclass(slots=True)
 class _Stream:
-    """What the DMA brings in for one op from one tier, in seconds of that tier."""
+    """What the DMA brings in for one op from one tier, in seconds of that tier.
+
+    `early_s` of it is worth bringing in before the op begins: what would stall the op, or what
+    covers the latency of the first slice.
+    """
 
     tier: int
     needed_s: float = 0.0
+    early_s: float = 0.0
     fetched_s: float = 0.0
     ring_bytes: float = 0.0
     parts: list[tuple[int, float, float]] = field(default_factory=list)
@@ -121,6 +126,11 @@ def _price_variant(
             own_latency = max(own_latency, accelerator.tiers[-1].latency_s.value)
         elif not operand.is_write:
             own_latency = max(own_latency, latency)
+    exposed_s = max(0.0, late_latency - own_latency)
+    core_s = max([variant.compute_s, *own_s])
+    for stream in streams:
+        hidden_s = core_s - own_s[stream.tier]
+        stream.early_s = min(stream.needed_s, max(stream.needed_s - hidden_s, exposed_s))
     return _PricedOp(
         op,
         variant,
@@ -128,7 +138,7 @@ def _price_variant(
         own_s,
         streams,
         variant.fill_s + own_latency,
-        max(0.0, late_latency - own_latency),
+        exposed_s,
     )
 
 
@@ -145,7 +155,9 @@ def _walk(
     transfers: list[Transfer] = []
     for i, this in enumerate(priced):
         late_s = [max(0.0, s.needed_s - s.fetched_s) for s in this.streams]
-        is_late = any(seconds > EPSILON_S for seconds in late_s)
+        is_late = any(
+            s.fetched_s < min(s.needed_s, this.late_latency_s) - EPSILON_S for s in this.streams
+        )
         busy_s = [own + (late_s[k] if k < tier_count else 0.0) for k, own in enumerate(this.own_s)]
         core_s = max([this.variant.compute_s, *busy_s])
         fill_s = this.fill_s + (this.late_latency_s if is_late else 0.0)
@@ -164,7 +176,7 @@ def _walk(
         ):
             j, tier = queue[position]
             stream = priced[j].streams[tier]
-            need = stream.needed_s - stream.fetched_s
+            need = stream.early_s - stream.fetched_s
             if need > EPSILON_S:
                 rate = 1.0 - busy_s[tier] / duration
                 if rate <= 1e-12 or idle <= 0.0:

@@ -20,7 +20,7 @@ from accelerator_sim.incremental.state import (
     Tables,
     build_tables,
 )
-from accelerator_sim.kernel import COMPUTE, FILL, LATE_LATENCY, OWN, STREAMS
+from accelerator_sim.kernel import CORE, FILL, LATE_LATENCY, OWN, STREAMS
 from accelerator_sim.problem import PlacementProblem
 
 RESOLUTION_S = 1e-12
@@ -80,9 +80,7 @@ def op_seconds(tables: Tables, homes_T: NDArray[np.int8], op: int) -> float:
     table_QF = tables.table_QF
     record = record_of(tables, homes_T, op)
     stream_0 = table_QF.shape[1] - 2 * tier_count
-    seconds = table_QF[record, COMPUTE]
-    for k in range(OWN, stream_0):
-        seconds = max(seconds, table_QF[record, k])
+    seconds = table_QF[record, CORE]
     for k in range(tier_count):
         seconds = max(seconds, table_QF[record, OWN + k] + table_QF[record, stream_0 + k])
     seconds += table_QF[record, FILL]

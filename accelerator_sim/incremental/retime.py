@@ -15,7 +15,7 @@ from accelerator_sim.incremental.state import (
     State,
     Tables,
 )
-from accelerator_sim.kernel import COMPUTE, EPSILON_S, FILL, LATE_LATENCY, OWN, STREAMS
+from accelerator_sim.kernel import CORE, EPSILON_S, FILL, LATE_LATENCY, OWN, STREAMS
 
 SAME_BYTES = 1e-3
 """Two fillings of the ring that differ by less are one."""
@@ -77,16 +77,14 @@ def retime(tables: Tables, state: State) -> float:
             state.counter_F[LAST] = i
             return float(total + (mark_SMF[KEPT, op_count, TOTAL] - mark_SMF[KEPT, i, TOTAL]))
         record = record_N[i]
-        duration = table_QF[record, COMPUTE]
-        for k in range(OWN, stream_0):
-            duration = max(duration, table_QF[record, k])
+        duration = table_QF[record, CORE]
         late = False
         if table_QF[record, STREAMS] > 0.0:
             for k in range(tier_count):
-                rest = table_QF[record, stream_0 + k] - fetched_SML[TRIAL, i, k]
-                if rest > EPSILON_S:
+                stream, fetched = table_QF[record, stream_0 + k], fetched_SML[TRIAL, i, k]
+                duration = max(duration, table_QF[record, OWN + k] + stream - fetched)
+                if fetched < min(stream, table_QF[record, LATE_LATENCY]) - EPSILON_S:
                     late = True
-                    duration = max(duration, table_QF[record, OWN + k] + rest)
         duration += table_QF[record, FILL]
         if late:
             duration += table_QF[record, LATE_LATENCY]
@@ -104,7 +102,10 @@ def retime(tables: Tables, state: State) -> float:
                     fetched_SML[TRIAL, queue_op, k] = 0.0
                 continue
             k = queue_tier
-            need = table_QF[coming, stream_0 + k] - fetched_SML[TRIAL, queue_op, k]
+            stream = table_QF[coming, stream_0 + k]
+            hidden = table_QF[coming, CORE] - table_QF[coming, OWN + k]
+            wanted = min(stream, max(stream - hidden, table_QF[coming, LATE_LATENCY]))
+            need = wanted - fetched_SML[TRIAL, queue_op, k]
             if need > EPSILON_S:
                 rest = max(0.0, table_QF[record, stream_0 + k] - fetched_SML[TRIAL, i, k])
                 busy = table_QF[record, OWN + k] + rest

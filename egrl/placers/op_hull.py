@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerator_sim.kernel import COMPUTE, FILL, OWN
+from accelerator_sim.kernel import CORE, FILL, OWN
 from accelerator_sim.problem import PlacementProblem
 
 NEGLIGIBLE_SHARE = 1e-3
@@ -130,7 +130,7 @@ def op_table(problem: PlacementProblem, op: int) -> OpTable:
     own = records[..., OWN : OWN + tiers]
     stream = records[..., OWN + resources : OWN + resources + tiers]
     ring = records[..., OWN + resources + tiers :]
-    core = np.maximum(records[..., COMPUTE], records[..., OWN : OWN + resources].max(axis=-1))
+    core = records[..., CORE]
     late = np.maximum(core, (own + stream).max(axis=-1))
     fill = records[..., FILL]
     return OpTable(True, tensors, homes, core + fill, late + fill, fill, own, stream, ring)
