@@ -50,35 +50,30 @@ def claim_decomposed_softmaxes(index: GraphIndex) -> None:
 
 def _decomposed(index: GraphIndex, division: ir.Node) -> SoftmaxUnit | None:
     numerator, denominator = division.inputs[0], division.inputs[1]
-    if numerator is None or denominator is None:
+    if numerator is None or denominator is None or not index.is_private_chain(denominator):
         return None
-    exponential, total = numerator.producer(), denominator.producer()
+    exponential, total = numerator.producer(), _free(index, denominator, "ReduceSum")
     if exponential is None or op_key(exponential) != "Exp" or index.is_taken(exponential):
         return None
-    if total is None or op_key(total) != "ReduceSum" or total.inputs[0] is not numerator:
+    if total is None or total.inputs[0] is not numerator or numerator.is_graph_output():
         return None
-    if not index.is_private(denominator) or numerator.is_graph_output():
-        return None
-    if len(index.consumers(numerator)) != 2 or index.is_taken(total):
+    start = exponential.inputs[0]
+    if len(index.consumers(numerator)) != 2 or start is None:
         return None
     members = [exponential, total, division]
-    start = exponential.inputs[0]
-    if start is None:
-        return None
-    shift = start.producer()
-    if shift is not None and op_key(shift) == "Sub" and index.is_private(start):
-        source, shifted_by = shift.inputs
-        peak = None if shifted_by is None else shifted_by.producer()
-        if (
-            source is not None
-            and shifted_by is not None
-            and peak is not None
-            and op_key(peak) == "ReduceMax"
-            and peak.inputs[0] is source
-            and index.is_private(shifted_by)
-            and not index.is_taken(shift)
-            and not index.is_taken(peak)
-        ):
-            members = [peak, shift, *members]
-            start = source
+    shift = _free(index, start, "Sub") if index.is_private(start) else None
+    if shift is not None and shift is start.producer() and shift.inputs[0] is not None:
+        start = shift.inputs[0]
+        members.insert(0, shift)
+        shifted_by = shift.inputs[1]
+        if shifted_by is not None and index.is_private_chain(shifted_by):
+            peak = _free(index, shifted_by, "ReduceMax")
+            if peak is not None and peak.inputs[0] is start:
+                members.insert(0, peak)
     return SoftmaxUnit(total, tuple(members), start, division.outputs[0])
+
+
+def _free(index: GraphIndex, value: ir.Value, key: str) -> ir.Node | None:
+    """The node behind a value's views, where it is of this kind and nobody has taken it."""
+    node = index.computed_by(value)
+    return None if node is None or op_key(node) != key or index.is_taken(node) else node

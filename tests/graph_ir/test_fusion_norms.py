@@ -111,3 +111,19 @@ def test_sum_of_exponentials_that_is_read_again_is_no_softmax() -> None:
     body = "e = Exp(x)\ns = ReduceSum(e, axes)\ny = Div(e, s)\nz = Log(s)"
     lines = fused(graph(body, X, f"{Y}, float[2,6,1] z", CONSTANTS))
     assert not any(line.startswith("softmax") for line in lines)
+
+
+def test_decomposed_softmax_with_reshapes_and_a_bounded_peak() -> None:
+    body = """m = ReduceMax<keepdims: int = 0>(x, axes)
+        n = Max(m, eps)
+        k = Reshape(n, column)
+        d = Sub(x, k)
+        e = Exp(d)
+        s = ReduceSum<keepdims: int = 0>(e, axes)
+        t = Reshape(s, column)
+        y = Div(e, t)"""
+    constants = f"{CONSTANTS}; int64[3] column = {{2, 6, 1}}"
+    assert fused(graph(body, X, Y, constants)) == [
+        "reduction: ReduceMax Max",
+        "softmax: Reshape Sub Exp ReduceSum Reshape Div",
+    ]
