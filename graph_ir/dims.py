@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from graph_ir.errors import InputError
+from graph_ir.folding import check_extents
+from graph_ir.node_forms import form_of
 from graph_ir.text import quoted
 
 
@@ -49,6 +51,8 @@ def bind_dims(graph: ir.Graph, dims: Mapping[str, int], source: str) -> None:
             extents.append(value)
         if not missing:
             graph_input.shape = ir.Shape(extents)
+            where = f"{source}: input {quoted(graph_input.name or '')}"
+            check_extents(form_of(graph_input), where)
     if missing:
         where = ", ".join(f"{quoted(name)} (of {quoted(of)})" for name, of in missing.items())
         options = " ".join(f"--dim {name}=N" for name in missing)
@@ -67,7 +71,7 @@ def dimension_names(graph: ir.Graph, source: str) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for graph_input in graph.inputs:
         where = f"{source}: input {quoted(graph_input.name or '')}"
-        if graph_input.type is None or graph_input.dtype is None:
+        if graph_input.type is None or graph_input.dtype in (None, ir.DataType.UNDEFINED):
             raise InputError(f"{where}: it has no type")
         if not isinstance(graph_input.type, ir.TensorType):
             raise InputError(f"{where}: expected a tensor, got {quoted(str(graph_input.type))}")

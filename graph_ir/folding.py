@@ -9,6 +9,7 @@ import onnx_ir as ir
 from graph_ir.errors import InputError
 from graph_ir.node_forms import describe_node, infer_forms, is_constant, isolate, static_shape
 from graph_ir.one_node import Array, OneNode, OneNodeError, TensorForm, evaluate
+from graph_ir.text import quoted
 
 # All constants that folding makes, together.
 MAXIMUM_FOLDED_BYTES = 8 * 1024**3
@@ -127,7 +128,7 @@ class Folder:
                 if node.op_type in _DATA_DEPENDENT and given <= _MAXIMUM_DATA_DEPENDENT_BYTES:
                     continue
                 return False
-            check_extents(form, f"{self._source}: {describe_node(node)}")
+            check_extents(form, f"{self._source}: output of {describe_node(node)}")
             needed += _form_bytes(form)
         if live + needed > MAXIMUM_FOLDED_BYTES:
             raise InputError(
@@ -160,20 +161,21 @@ class Folder:
                 f"got {len(node.attributes)}"
             )
         attribute = next(iter(node.attributes.values()))
-        match attribute.name:
-            case "value":
+        match attribute.name, attribute.type:
+            case "value", ir.AttributeType.TENSOR:
                 tensor: ir.TensorProtocol = attribute.as_tensor()
-            case "value_int":
+            case "value_int", ir.AttributeType.INT:
                 tensor = ir.tensor(np.array(attribute.as_int(), dtype=np.int64))
-            case "value_ints":
+            case "value_ints", ir.AttributeType.INTS:
                 tensor = ir.tensor(np.array(attribute.as_ints(), dtype=np.int64))
-            case "value_float":
+            case "value_float", ir.AttributeType.FLOAT:
                 tensor = ir.tensor(np.array(attribute.as_float(), dtype=np.float32))
-            case "value_floats":
+            case "value_floats", ir.AttributeType.FLOATS:
                 tensor = ir.tensor(np.array(attribute.as_floats(), dtype=np.float32))
             case _:
                 raise InputError(
-                    f"{self._source}: {describe_node(node)}: {attribute.name} is not supported"
+                    f"{self._source}: {describe_node(node)}: {quoted(attribute.name)} of type "
+                    f"{attribute.type.name} is not supported"
                 )
         self._replace_tensors(node, {0: tensor})
         return True
@@ -214,15 +216,18 @@ class Folder:
 
 
 def check_extents(form: TensorForm, where: str) -> None:
-    """Refuses shapes that no memory holds: negative extents and more than 2^44 bytes.
+    """Refuses what no memory holds: strings, negative extents, more than 2^44 bytes.
 
     Raises:
         InputError: naming the place.
     """
-    if any(extent is not None and extent < 0 for extent in form.shape):
-        raise InputError(f"{where}: negative extent in its output shape {list(form.shape)}")
-    if None not in form.shape and _form_bytes(form) > 2**44:
-        raise InputError(f"{where}: output shape {list(form.shape)} is beyond any memory")
+    if form.data_type is ir.DataType.STRING:
+        raise InputError(f"{where}: it holds strings, which have no fixed size")
+    known = [extent for extent in form.shape if extent is not None]
+    if any(extent < 0 for extent in known):
+        raise InputError(f"{where}: negative extent in its shape {list(form.shape)}")
+    if max([*known, _form_bytes(form)]) > 2**44:
+        raise InputError(f"{where}: its shape {list(form.shape)} is beyond any memory")
 
 
 def _form_bytes(form: TensorForm) -> int:

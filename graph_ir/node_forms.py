@@ -12,6 +12,13 @@ from graph_ir.text import quoted, reason_of
 # Larger constants cannot matter to a shape, and inference copies what it is given.
 _SHAPE_CONSTANT_BYTES = 1 << 16
 
+_ONNX_ERRORS = (
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,  # of an operator that is defined by a function
+    RuntimeError,
+    ValueError,
+)
+
 _STANDARD_DOMAIN = ""
 _KNOWN_DOMAINS = ("", "com.microsoft")
 
@@ -104,7 +111,7 @@ def infer_forms(node: ir.Node, opsets: Mapping[str, int], source: str) -> dict[i
     if node.domain == _STANDARD_DOMAIN:
         try:
             forms = _onnx_forms(isolated)
-        except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        except _ONNX_ERRORS as error:
             refusals.append(error)
     if not all(name in forms and None not in forms[name].shape for name in wanted):
         try:
@@ -149,6 +156,12 @@ def check_types(node: ir.Node, opsets: Mapping[str, int], source: str) -> None:
     Raises:
         InputError: naming the node and the operand.
     """
+    for value in node.inputs:
+        if value is not None and value.dtype == ir.DataType.STRING:
+            raise InputError(
+                f"{source}: {describe_node(node)}: its input {quoted(value.name or '')} holds "
+                "strings, which have no fixed size"
+            )
     if node.domain != _STANDARD_DOMAIN:
         return
     schema = onnx.defs.get_schema(node.op_type, opsets[""], "")

@@ -93,7 +93,7 @@ def _infer(node: ir.Node, opsets: Mapping[str, int], source: str) -> None:
                 f"{where}: output {quoted(output.name)} is {form.data_type.name}, but declared "
                 f"{output.dtype.name if output.dtype else None}"
             )
-        check_extents(form, where)
+        check_extents(form, f"{source}: output of {describe_node(node)}")
         output.shape = ir.Shape([extent for extent in form.shape if extent is not None])
         output.type = ir.TensorType(form.data_type)
 

@@ -329,6 +329,41 @@ def newer_format() -> onnx.ModelProto:
     return model
 
 
+def string_input() -> onnx.ModelProto:
+    b = TinyBuilder(18)
+    x = b.input("x", [2], TensorProto.STRING)
+    b.node("Identity", x, to="y")
+    b.output("y", [2], TensorProto.STRING)
+    return b.build()
+
+
+def string_output() -> onnx.ModelProto:
+    b = TinyBuilder(18)
+    y = b.cast(b.input("x", [2]), TensorProto.STRING)
+    b.node("Identity", y, to="y")
+    b.output("y", [2], TensorProto.STRING)
+    return b.build()
+
+
+def string_constant() -> onnx.ModelProto:
+    b = TinyBuilder(18)
+    words = TensorProto(
+        name="words", data_type=TensorProto.STRING, dims=[2], string_data=[b"a", b"b"]
+    )
+    b.initializers.append(words)
+    b.node("Gather", "words", b.input("i", [1], TensorProto.INT64), to="y")
+    b.output("y", [1], TensorProto.STRING)
+    return b.build()
+
+
+def endless_input() -> onnx.ModelProto:
+    b = TinyBuilder(18)
+    x = b.input("x", [2**40, 2**40])
+    b.node("Size", x, to="y")
+    b.output("y", [], TensorProto.INT64)
+    return b.build()
+
+
 BAD_MODELS: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
     "empty": (empty, "empty file"),
     "wrong_magic": (wrong_magic, "not an ONNX model"),
@@ -372,5 +407,9 @@ BAD_MODELS: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
     "function_explosion": (function_explosion, "come to"),
     "sparse_index": (sparse_index, "do not fit"),
     "newer_format": (newer_format, "ONNX format version 99"),
+    "string_input": (string_input, "input 'x': it holds strings"),
+    "string_output": (string_output, "(Cast): it holds strings"),
+    "string_constant": (string_constant, "(Gather): its input 'words' holds strings"),
+    "endless_input": (endless_input, "is beyond any memory"),
     "function_cycle": (function_cycle, "functions call each other in a circle: '"),
 }
