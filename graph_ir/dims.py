@@ -28,9 +28,9 @@ def bind_dims(graph: ir.Graph, dims: Mapping[str, int], source: str) -> None:
     names = dimension_names(graph, source)
     unused = set(dims)
     missing: dict[str, str] = {}
-    for name, value in dims.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-            raise InputError(f"{source}: dimension {quoted(name)}: {value!r} is not a valid extent")
+    for name, given in dims.items():
+        if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < 2**31:
+            raise InputError(f"{source}: dimension {quoted(name)}: {given!r} is not a valid extent")
     for graph_input in graph.inputs:
         assert graph_input.shape is not None
         extents: list[int] = []
