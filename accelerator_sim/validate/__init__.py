@@ -1,17 +1,16 @@
 """Is a plan sound? Simple checks that know nothing of how plans are made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from accelerator_sim.plan import PLAN_SCHEMA, Plan
-from accelerator_sim.validate.accesses import check_ops, check_written
-from accelerator_sim.validate.copies import (
-    CopyContext,
-    StagedSlice,
-    check_copy,
-    check_loaded,
-)
+from accelerator_sim.plan import PLAN_SCHEMA, Plan, PlanTensor, PlanTier
+from accelerator_sim.validate.accesses import check_io, check_ops, check_written
+from accelerator_sim.validate.channels import check_deadlines
+from accelerator_sim.validate.copies import CopyContext, LoadedPart, StagedSlice, check_copy
+from accelerator_sim.validate.loads import check_loads
+from accelerator_sim.validate.modes import check_modes
 from accelerator_sim.validate.staging import check_staging
+from accelerator_sim.validate.streams import check_streams
 from accelerator_sim.validate.tensors import (
     check_aliases,
     check_overlaps,
@@ -83,7 +82,7 @@ def _violations(plan: Plan) -> Iterator[Violation]:
     if impossible:
         return
     broken = False
-    for checks in (check_tensors(plan, tiers), check_aliases(plan, tensors)):
+    for checks in (check_tensors(plan, tiers), check_modes(plan), check_aliases(plan, tensors)):
         for found in checks:
             broken = True
             yield found
@@ -95,7 +94,16 @@ def _violations(plan: Plan) -> Iterator[Violation]:
         return
     yield from check_ops(plan, tensors, owner_of)
     yield from check_written(plan, owner_of)
+    yield from check_io(plan, owner_of)
+    yield from _copy_violations(plan, tiers, tensors, owner_of)
 
+
+def _copy_violations(
+    plan: Plan,
+    tiers: Mapping[str, PlanTier],
+    tensors: Mapping[str, PlanTensor],
+    owner_of: Mapping[str, PlanTensor],
+) -> Iterator[Violation]:
     readers: dict[str, set[int]] = {}
     for index, op in enumerate(plan.ops):
         for name in op.reads:
@@ -104,11 +112,16 @@ def _violations(plan: Plan) -> Iterator[Violation]:
         plan, tiers, tensors, {name: frozenset(at) for name, at in readers.items()}
     )
     slices: list[StagedSlice] = []
+    loaded: list[LoadedPart] = []
     for copy in plan.copies:
         for item in check_copy(context, copy):
             if isinstance(item, StagedSlice):
                 slices.append(item)
+            elif isinstance(item, LoadedPart):
+                loaded.append(item)
             else:
                 yield item
+    yield from check_deadlines(plan)
     yield from check_staging(slices, period(plan))
-    yield from check_loaded(context)
+    yield from check_streams(plan, slices)
+    yield from check_loads(context, loaded)

@@ -25,13 +25,56 @@ class StagedSlice:
         span: from when the copy may begin until the op that uses it ends.
         consumer: index of that op; beyond the number of ops it is one of the next inference.
         late: it arrives while the op runs.
+        doubtful: the op after the consumer reads the tensor too, and may be the one it is for.
         tier: of the ring.
+        first_byte: where in its source it begins.
+        moved_bytes: how much of its source it brings.
+        home_bytes: of the whole source (of one core's share, where that is partitioned).
     """
 
     span: Span
     consumer: int
     late: bool
+    doubtful: bool
     tier: str
+    first_byte: int
+    moved_bytes: int
+    home_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPart:
+    """Bytes that a load copy brings to a tensor's own memory.
+
+    Attributes:
+        tensor: name.
+        from_tier: name.
+        from_image: they come from the image, not from the tensor's own memory.
+        from_offset: first byte in the tier.
+        from_byte: first byte in the tensor's own memory or in the image.
+        to: the residence that they go to.
+        to_byte: first byte in it.
+        size_bytes: unique bytes.
+    """
+
+    tensor: str
+    from_tier: str
+    from_image: bool
+    from_offset: int
+    from_byte: int
+    to: Residence
+    to_byte: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a copy takes its bytes from: of which tensor, from which byte on, how many of all."""
+
+    name: str
+    first_byte: int
+    moved_bytes: int
+    home_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +119,8 @@ def _within(
     return None
 
 
-def check_copy(context: CopyContext, copy: Copy) -> Iterator[Violation | StagedSlice]:
-    """One copy for itself; a slice for the staging ring is handed on."""
+def check_copy(context: CopyContext, copy: Copy) -> Iterator[Violation | StagedSlice | LoadedPart]:
+    """One copy for itself; a slice for the staging ring and what is loaded are handed on."""
     name = copy.tensor
     tensor = context.tensors.get(name)
     from_tier, to_tier = context.tiers.get(copy.from_tier), context.tiers.get(copy.to_tier)
@@ -101,37 +144,40 @@ def check_copy(context: CopyContext, copy: Copy) -> Iterator[Violation | StagedS
     if min(copy.from_offset, copy.to_offset, copy.channel, begin) < 0:
         yield violation(Verdict.BAD_COPY, name, "a negative offset, channel or op")
         return
-    if copy.mode == "shared" and to_tier.cores > 1:
-        yield violation(Verdict.BAD_MODE, name, f"copied as shared to {to_tier.cores} cores")
     if copy.phase == "load":
         begin, finish = 0, 1
     elif begin >= ops or finish <= begin or finish > begin + ops:
         text = f"after_op {begin}, before_op {finish} leave no time within {ops} ops"
         yield violation(Verdict.BAD_COPY, name, text)
         return
-    yield from _check_source(context, copy, begin, finish)
-    yield from _check_target(context, copy, to_tier, begin, finish)
+    source = _source(context, copy, begin, finish)
+    if source is None:
+        text = f"byte {copy.from_offset} of {from_tier.name} is in none of its sources then"
+        yield violation(Verdict.COPY_SOURCE, name, text)
+    yield from _check_target(context, copy, source, begin, finish)
 
 
-def _check_source(context: CopyContext, copy: Copy, begin: int, finish: int) -> Iterator[Violation]:
+def _source(context: CopyContext, copy: Copy, begin: int, finish: int) -> _Source | None:
     """It comes from the tensor's own memory, or in the load phase from the image."""
     tier = context.tiers[copy.from_tier]
-    sources = (copy.tensor, IMAGE_TENSOR) if copy.phase == "load" else (copy.tensor,)
-    for source in sources:
-        tensor = context.tensors.get(source)
+    names = (copy.tensor, IMAGE_TENSOR) if copy.phase == "load" else (copy.tensor,)
+    for name in names:
+        tensor = context.tensors.get(name)
         for mode in dict.fromkeys(r.mode for r in tensor.residences) if tensor else ():
-            high = copy.from_offset + moved_bytes(copy, mode, tier)
-            found = _within(context, source, tier.name, copy.from_offset, high, begin, finish)
-            if found is not None and found.mode == mode:
-                return
-    text = f"byte {copy.from_offset} of {tier.name} is not in {' or '.join(sources)} then"
-    yield violation(Verdict.COPY_SOURCE, copy.tensor, text)
+            size = moved_bytes(copy, mode, tier)
+            low, high = copy.from_offset, copy.from_offset + size
+            found = _within(context, name, tier.name, low, high, begin, finish)
+            if tensor is not None and found is not None and found.mode == mode:
+                first = copy.from_offset - found.offset
+                return _Source(name, first, size, held_bytes(tensor, found, tier))
+    return None
 
 
 def _check_target(
-    context: CopyContext, copy: Copy, tier: PlanTier, begin: int, finish: int
-) -> Iterator[Violation | StagedSlice]:
+    context: CopyContext, copy: Copy, source: _Source | None, begin: int, finish: int
+) -> Iterator[Violation | StagedSlice | LoadedPart]:
     """It goes to the tensor's own memory, or in every inference to the staging ring."""
+    tier = context.tiers[copy.to_tier]
     low = copy.to_offset
     high = low + moved_bytes(copy, copy.mode, tier)
     own = _within(context, copy.tensor, tier.name, low, high, begin, finish)
@@ -139,10 +185,21 @@ def _check_target(
         if own.mode != copy.mode:
             text = f"copied as {copy.mode}, it lies {own.mode} in {tier.name}"
             yield violation(Verdict.BAD_MODE, copy.tensor, text)
+        elif source is not None and copy.phase == "load":
+            yield LoadedPart(
+                copy.tensor,
+                copy.from_tier,
+                source.name == IMAGE_TENSOR,
+                copy.from_offset,
+                source.first_byte,
+                own,
+                low - own.offset,
+                copy.size_bytes,
+            )
         return
     ring = _within(context, STAGING_TENSOR, tier.name, low, high, begin, finish)
     if ring is not None and copy.phase == "steady":
-        yield from _staged(context, copy, Span(low, high, begin, finish, copy.tensor))
+        yield from _staged(context, copy, source, Span(low, high, begin, finish, copy.tensor))
         return
     target = Span(low, high, begin, finish, copy.tensor)
     for other in residence_spans(context.plan, tier):
@@ -155,36 +212,31 @@ def _check_target(
     yield violation(Verdict.COPY_TARGET, copy.tensor, text)
 
 
-def _staged(context: CopyContext, copy: Copy, span: Span) -> Iterator[Violation | StagedSlice]:
+def _staged(
+    context: CopyContext, copy: Copy, source: _Source | None, span: Span
+) -> Iterator[Violation | StagedSlice]:
     """Which op uses a slice: the running one if it reads the tensor and the time is one op."""
     ops = period(context.plan)
     readers = context.readers.get(copy.tensor, frozenset())
     late = copy.before_op == copy.after_op + 1 and copy.after_op in readers
-    if late:
-        yield StagedSlice(span, copy.after_op, True, copy.to_tier)
-    elif copy.before_op % ops in readers:
-        held = Span(span.low, span.high, span.start, copy.before_op + 1, span.label)
-        yield StagedSlice(held, copy.before_op, False, copy.to_tier)
-    else:
+    if not late and copy.before_op % ops not in readers:
         text = f"neither op {copy.after_op} nor op {copy.before_op} reads it"
         yield violation(Verdict.COPY_UNUSED, copy.tensor, text)
-
-
-def check_loaded(context: CopyContext) -> Iterator[Violation]:
-    """Every weight that lives only in inner tiers is loaded whole before the first inference."""
-    outermost = context.plan.tiers[0].name if context.plan.tiers else ""
-    loaded: dict[str, dict[tuple[str, int], int]] = {}
-    for copy in context.plan.copies:
-        if copy.phase == "load":
-            parts = loaded.setdefault(copy.tensor, {})
-            place = (copy.to_tier, copy.to_offset)
-            parts[place] = max(parts.get(place, 0), copy.size_bytes)
-    for tensor in context.plan.tensors:
-        if tensor.kind != "weight" or tensor.alias_of is not None or tensor.name == IMAGE_TENSOR:
-            continue
-        if any(residence.tier == outermost for residence in tensor.residences):
-            continue
-        got = sum(loaded.get(tensor.name, {}).values())
-        if got < tensor.size_bytes:
-            text = f"{got} of {tensor.size_bytes} bytes are copied in before the first inference"
-            yield violation(Verdict.NOT_LOADED, tensor.name, text)
+        return
+    consumer = copy.after_op if late else copy.before_op
+    held = Span(span.low, span.high, span.start, consumer + 1, span.label)
+    tier = copy.to_tier
+    if _within(context, STAGING_TENSOR, tier, held.low, held.high, held.start, held.end) is None:
+        text = f"it does not hold {held.text()} of {tier} until op {consumer} has ended"
+        yield violation(Verdict.NOT_LIVE, STAGING_TENSOR, text, copy.tensor)
+    if source is not None:
+        yield StagedSlice(
+            held,
+            consumer,
+            late,
+            late and copy.before_op in readers,
+            tier,
+            source.first_byte,
+            source.moved_bytes,
+            source.home_bytes,
+        )

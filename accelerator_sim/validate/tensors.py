@@ -79,8 +79,6 @@ def _check_residence(
     if tier is None:
         yield violation(Verdict.UNKNOWN_TIER, name, "the plan has no such tier", residence.tier)
         return
-    if residence.mode == "shared" and tier.cores > 1:
-        yield violation(Verdict.BAD_MODE, name, f"shared, but {tier.cores} cores have it apart")
     ops = period(plan)
     start, end = residence.start, residence.end
     # A plan without ops has nothing at which a tensor could be live.

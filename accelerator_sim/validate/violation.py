@@ -31,6 +31,8 @@ class Verdict(StrEnum):
     COPY_TARGET = "copy to elsewhere"
     COPY_OVERWRITES = "copy overwrites live data"
     COPY_UNUSED = "copy that no op uses"
+    COPY_LATE = "copy misses its deadline"
+    NOT_STREAMED = "not streamed whole"
 
 
 @dataclass(frozen=True, slots=True)

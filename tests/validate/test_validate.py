@@ -57,7 +57,7 @@ def test_hand_made_plan_is_sound() -> None:
         ("a", {"offset": -64}, (Verdict.NEGATIVE_OFFSET, "a", "sram")),
         ("b", {"offset": 3648}, (Verdict.OUTSIDE_CAPACITY, "b", "sram")),
         ("a", {"tier": "l2"}, (Verdict.UNKNOWN_TIER, "a", "l2")),
-        ("a", {"mode": "shared"}, (Verdict.BAD_MODE, "a", "")),
+        ("a", {"mode": "shared"}, (Verdict.BAD_MODE, "a", "sram")),
         ("a", {"end": 1}, (Verdict.NOT_LIVE, "a", "op1")),
         ("b", {"start": 2}, (Verdict.NOT_LIVE, "b", "op1")),
         ("a", {"end": 0}, (Verdict.BAD_LIFETIME, "a", "")),
@@ -133,11 +133,11 @@ def test_ops(index: int, changes: dict[str, object], expected: tuple[object, ...
         (0, {"from_tier": "sram", "from_offset": 2048}, (Verdict.COPY_SOURCE, "w1", "")),
         (0, {"to_offset": 64}, (Verdict.COPY_OVERWRITES, "w1", "a")),
         (0, {"to_offset": 1536}, (Verdict.COPY_TARGET, "w1", "")),
-        (0, {"size_bytes": 1400}, (Verdict.NOT_LOADED, "w1", "")),
+        (0, {"size_bytes": 1400}, (Verdict.NOT_LOADED, "w1", "sram")),
         (0, {"size_bytes": 0}, (Verdict.BAD_COPY, "w1", "")),
         (0, {"size_bytes": 1501}, (Verdict.BAD_COPY, "w1", "")),
         (0, {"mode": "replicated"}, (Verdict.COPY_OVERWRITES, "w1", "a")),
-        (0, {"mode": "shared"}, (Verdict.BAD_MODE, "w1", "")),
+        (0, {"mode": "shared"}, (Verdict.BAD_MODE, "w1", "sram")),
         (0, {"tensor": "zz"}, (Verdict.UNKNOWN_TENSOR, "zz", "")),
         (0, {"tensor": "b_view"}, (Verdict.BAD_COPY, "b_view", "")),
         (0, {"to_tier": "zz"}, (Verdict.UNKNOWN_TIER, "w1", "zz")),
@@ -171,7 +171,7 @@ def test_late_slices_pass_over_what_their_own_op_had_fetched() -> None:
 
 def test_late_slices_that_overlap_are_judged_by_all_their_bytes() -> None:
     plan = hand_plan()
-    second = msgspec.structs.replace(plan.copies[2], to_offset=2816)
+    second = msgspec.structs.replace(plan.copies[2], to_offset=2816, channel=1)
     found = verdicts(msgspec.structs.replace(plan, copies=[*plan.copies, second]))
     assert found == [(Verdict.COPY_OVERWRITES, "w3", "w2")]
 
@@ -189,8 +189,9 @@ def test_slice_that_waits_into_the_next_inference() -> None:
     plan = hand_plan()
     ops = [msgspec.structs.replace(plan.ops[0], reads=["x", "w1", "w2"]), *plan.ops[1:]]
     plan = msgspec.structs.replace(plan, ops=ops)
+    late = msgspec.structs.replace(plan.copies[2], after_op=0, before_op=1)
     ahead = msgspec.structs.replace(plan.copies[1], after_op=3, before_op=4, to_offset=2048)
-    plan = msgspec.structs.replace(plan, copies=[*plan.copies, ahead])
+    plan = msgspec.structs.replace(plan, copies=[plan.copies[0], late, *plan.copies[1:], ahead])
     assert verdicts(plan) == []
     clash = msgspec.structs.replace(plan.copies[1], after_op=0, before_op=2)
     plan = msgspec.structs.replace(plan, copies=[*plan.copies, clash])
@@ -208,10 +209,16 @@ def test_tensor_that_moves_between_tiers() -> None:
         t if t.name != "@staging" else msgspec.structs.replace(t, size_bytes=1024)
         for t in plan.tensors
     ]
-    copies = [c for c in plan.copies if c.to_offset != 3072]
+    # What was fetched ahead for op 3 comes late instead.
+    copies = [
+        c
+        if c.to_offset != 3072
+        else msgspec.structs.replace(c, to_offset=2048, after_op=3, before_op=4)
+        for c in plan.copies
+    ]
     plan = msgspec.structs.replace(plan, tensors=[*tensors, moving], copies=copies)
     move = msgspec.structs.replace(
-        plan.copies[1], tensor="m", from_offset=8192, to_offset=3072, size_bytes=256
+        plan.copies[1], tensor="m", from_offset=8192, to_offset=3072, size_bytes=256, channel=1
     )
     good = msgspec.structs.replace(plan, copies=[*copies, move])
     assert verdicts(good) == []
