@@ -35,7 +35,8 @@ def inline_functions(model: ir.Model, source: str) -> None:
         raise InputError(
             f"{source}: its functions cannot be inlined: {reason_of(error)}"
         ) from error
-    common.RemoveUnusedFunctionsPass()(model)
+    remove_unused = common.RemoveUnusedFunctionsPass()  # type: ignore[no-untyped-call]
+    remove_unused(model)
 
 
 def _inlined_nodes(model: ir.Model, source: str) -> int:

@@ -26,6 +26,7 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.EPFail,
     RuntimeError,
 )
+_NODE_ERRORS: tuple[type[Exception], ...] = (*ORT_ERRORS, ValueError)
 
 
 class OneNodeError(Exception):
@@ -91,7 +92,7 @@ def evaluate(node: OneNode, values: Mapping[str, Array]) -> dict[str, Array]:
     names = [output.name for output in session.get_outputs()]
     try:
         results = session.run(names, dict(values))
-    except (*ORT_ERRORS, ValueError) as error:
+    except _NODE_ERRORS as error:
         raise OneNodeError(str(error)) from error
     return dict(zip(names, results, strict=True))
 
@@ -116,7 +117,7 @@ def _session(node: OneNode, constants: dict[str, onnx.TensorProto]) -> ort.Infer
         return ort.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-    except (*ORT_ERRORS, ValueError) as error:
+    except _NODE_ERRORS as error:
         raise OneNodeError(str(error)) from error
 
 

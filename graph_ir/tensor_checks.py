@@ -55,7 +55,7 @@ def declared_bytes(where: str, tensor: onnx.TensorProto) -> int:
         raise InputError(f"{where}: negative extent in its shape {list(tensor.dims)}")
     if data_type is ir.DataType.STRING:
         raise InputError(f"{where}: strings have no fixed size")
-    return (prod(tensor.dims) * data_type.bitwidth + 7) // 8
+    return int(prod(tensor.dims) * data_type.bitwidth + 7) // 8
 
 
 def check_inline_tensor(where: str, tensor: onnx.TensorProto) -> None:

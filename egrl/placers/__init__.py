@@ -35,9 +35,25 @@ def _greedy() -> "Placer":
     return Greedy()
 
 
+def _exact() -> "Placer":
+    """Mixed-integer program with a proven lower bound."""
+    from egrl.placers.exact import Exact
+
+    return Exact()
+
+
+def _auto() -> "Placer":
+    """Portfolio: references, exact program and local search beside each other."""
+    from egrl.placers.auto import Auto
+
+    return Auto()
+
+
 PLACERS: dict[str, Callable[[], "Placer"]] = {
     "all-outermost": _all_outermost,
     "native": _native,
     "acts-first": _acts_first,
     "greedy": _greedy,
+    "exact": _exact,
+    "auto": _auto,
 }

@@ -13,6 +13,9 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+READ_SECONDS = 0.05
+"""Least time to wait for an answer: a wait of nothing would never read one from the pipe."""
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -135,7 +138,7 @@ class BackgroundSolve:
         arrays = {name: getattr(program, name) for name in Program.__slots__}
         arrays |= {name: np.array(getattr(limits, name)) for name in Limits.__slots__}
         request = io.BytesIO()
-        np.savez(request, **arrays)
+        np.savez(request, allow_pickle=False, **arrays)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "egrl.placers.milp"],
             stdin=subprocess.PIPE,
@@ -163,7 +166,7 @@ class BackgroundSolve:
             RuntimeError: the process died.
         """
         try:
-            answer, _ = self._process.communicate(timeout=seconds)
+            answer, _ = self._process.communicate(timeout=max(seconds, READ_SECONDS))
         except subprocess.TimeoutExpired:
             return None
         if self._process.returncode != 0:
@@ -178,14 +181,13 @@ class BackgroundSolve:
 
 
 def _serve() -> None:
-    with np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False) as arrays:
-        program = Program(**{name: arrays[name] for name in Program.__slots__})
-        limits = Limits(
-            float(arrays["seconds"]), int(arrays["nodes"]), float(arrays["relative_gap"])
-        )
+    with np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False) as given:
+        program = Program(**{name: given[name] for name in Program.__slots__})
+        limits = Limits(float(given["seconds"]), int(given["nodes"]), float(given["relative_gap"]))
     solved = solve_program(program, limits)
     answer = io.BytesIO()
-    np.savez(answer, **{name: np.array(getattr(solved, name)) for name in Solved.__slots__})
+    arrays = {name: np.array(getattr(solved, name)) for name in Solved.__slots__}
+    np.savez(answer, allow_pickle=False, **arrays)
     sys.stdout.buffer.write(answer.getvalue())
 
 
