@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from accelerator_sim.cost.traffic import operand_use
 from accelerator_sim.plan import IMAGE_TENSOR, STAGING_TENSOR, Copy
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.timeline import Timeline
-from graph_ir.workload import Operand, Split, TensorKind
+from graph_ir.workload import TensorKind
 
 Offsets = dict[tuple[int, str], int]
 """First byte by tier index and buffer name."""
@@ -105,12 +106,12 @@ def steady_copies(
     ring = _Ring(max(0, streaming.staging_bytes - 2 * streaming.slice_bytes), deque())
     slot = 0
     copies: list[Copy] = []
-    pending = deque(_pieces(problem, timeline))
-    late: list[_Piece] = []
+    pending = deque(_pieces(problem, homes, timeline))
+    late: deque[_Piece] = deque()
     while pending or late:
         # A piece that found no room waits until its own op runs.
         if late and (not pending or late[0].for_op <= pending[0].during_op):
-            piece = late.pop(0)
+            piece = late.popleft()
             piece_op = piece.for_op
         else:
             piece = pending.popleft()
@@ -134,29 +135,46 @@ def steady_copies(
     return copies
 
 
-def _pieces(problem: PlacementProblem, timeline: Timeline) -> list[_Piece]:
+def _pieces(problem: PlacementProblem, homes: Sequence[int], timeline: Timeline) -> list[_Piece]:
     """The timeline's transfers cut to slices, whole bytes, in order of time."""
-    index = {tensor.name: t for t, tensor in enumerate(problem.workload.tensors)}
     slice_bytes = problem.accelerator.streaming.slice_bytes
     cores = problem.accelerator.core_count
+    per_core = problem.accelerator.tiers[-1].scope == "per-core"
     pieces = []
     for transfer in timeline.transfers:
-        tensor = index[transfer.tensor]
-        operand = _operand(problem, transfer.for_op, tensor)
-        tensor_bytes = problem.workload.tensors[tensor].size_bytes
+        operand = problem.workload.ops[transfer.for_op].operands[transfer.operand]
+        tensor_bytes = problem.workload.tensors[operand.tensor].size_bytes
         if operand.traffic_bytes < tensor_bytes:
             continue  # Gathered by address while its op runs: no static transfer can name it.
-        split = Split(timeline.ops[transfer.for_op].split)
-        shared_out = split is Split.COLUMNS and split in operand.split_by
-        repeats = 1 if shared_out or problem.accelerator.interconnect.multicast else cores
-        first = transfer.first_byte // repeats
-        last = (transfer.first_byte + transfer.size_bytes) // repeats
+        trace = timeline.ops[transfer.for_op]
+        variant = next(
+            v
+            for v in problem.variants_N[transfer.for_op]
+            if (v.split, v.loop_order) == (trace.split, trace.loop_order)
+        )
+        shared_out = per_core and variant.split in operand.split_by
+        # A stream may carry more than the tensor's bytes (a copy for each core, padding): its
+        # parts are the same parts of as many passes over the tensor.
+        passes = variant.passes[transfer.operand]
+        total = tensor_bytes * passes
+        use = operand_use(
+            operand,
+            problem.workload.tensors[operand.tensor].kind,
+            problem.homes[homes[operand.tensor]],
+            variant,
+            passes,
+            problem.accelerator,
+            float(problem.stored_ratio_T[operand.tensor]),
+        )
+        streamed = max(1, round(use.stream_bytes))
+        first = transfer.first_byte * total // streamed
+        last = (transfer.first_byte + transfer.size_bytes) * total // streamed
         while first < last:
             start = first % tensor_bytes
             size = min(last - first, slice_bytes, tensor_bytes - start)
             pieces.append(
                 _Piece(
-                    tensor,
+                    operand.tensor,
                     transfer.for_op,
                     transfer.during_op,
                     start,
@@ -177,10 +195,6 @@ def _cut(piece: _Piece, size_bytes: int) -> tuple[_Piece, _Piece]:
             size_bytes=piece.size_bytes - size_bytes,
         ),
     )
-
-
-def _operand(problem: PlacementProblem, op: int, tensor: int) -> Operand:
-    return next(o for o in problem.workload.ops[op].operands if o.tensor == tensor)
 
 
 def _copy(

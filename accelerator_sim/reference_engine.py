@@ -33,7 +33,7 @@ class _Stream:
     fetched_s: float = 0.0
     ring_bytes: float = 0.0
     parts: list[tuple[int, float, float]] = field(default_factory=list)
-    """Tensor, seconds and unique bytes of each operand, in operand order."""
+    """Position, seconds and unique bytes of each operand, in operand order."""
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ def _price_variant(
     streams = [_Stream(tier) for tier in range(len(accelerator.tiers))]
     uses: list[OperandUse] = []
     own_latency = late_latency = 0.0
-    for operand, passes in zip(op.operands, variant.passes, strict=True):
+    for position, (operand, passes) in enumerate(zip(op.operands, variant.passes, strict=True)):
         tensor = problem.workload.tensors[operand.tensor]
         home: Home = problem.homes[homes[operand.tensor]]
         ratio = float(problem.stored_ratio_T[operand.tensor])
@@ -121,7 +121,7 @@ def _price_variant(
             stream = streams[use.stream_tier]
             stream.needed_s += use.stream_s
             stream.ring_bytes += use.ring_bytes
-            stream.parts.append((operand.tensor, use.stream_s, use.stream_bytes))
+            stream.parts.append((position, use.stream_s, use.stream_bytes))
             late_latency = max(late_latency, latency)
             own_latency = max(own_latency, accelerator.tiers[-1].latency_s.value)
         elif not operand.is_write:
@@ -218,14 +218,15 @@ def _transfers(
         return result
     offset = 0.0
     to_s = from_s + part_s
-    for tensor, seconds, total_bytes in stream.parts:
+    operands = problem.workload.ops[for_op].operands
+    for position, seconds, total_bytes in stream.parts:
         low, high = max(from_s, offset), min(to_s, offset + seconds)
         if high > low:
             first = round((low - offset) / seconds * total_bytes)
             last = round((high - offset) / seconds * total_bytes)
             result.append(
                 Transfer(
-                    tensor=problem.workload.tensors[tensor].name,
+                    tensor=problem.workload.tensors[operands[position].tensor].name,
                     tier=problem.accelerator.tiers[stream.tier].name,
                     for_op=for_op,
                     during_op=during_op,
@@ -233,6 +234,7 @@ def _transfers(
                     end_s=begin + (high - from_s) / part_s * wall_s,
                     first_byte=first,
                     size_bytes=last - first,
+                    operand=position,
                 )
             )
         offset += seconds
@@ -258,7 +260,8 @@ def _trace(
     culprit = ""
     if stall_s > 0.0:
         slowest = max(range(len(late_s)), key=lambda k: (busy_s[k] if late_s[k] > 0.0 else 0.0, -k))
-        culprit = problem.workload.tensors[_latest(this.streams[slowest], late_s[slowest])].name
+        culprit_at = _latest(this.streams[slowest], late_s[slowest])
+        culprit = problem.workload.tensors[this.op.operands[culprit_at].tensor].name
     traffic = {
         tier.name: round(
             sum(
@@ -292,13 +295,13 @@ def _trace(
 
 
 def _latest(stream: _Stream, late_s: float) -> int:
-    """The tensor with the most seconds among the last `late_s` of a stream."""
+    """The operand with the most seconds among the last `late_s` of a stream."""
     from_s = stream.needed_s - late_s
     late: list[tuple[float, int]] = []
     end_s = 0.0
-    for tensor, seconds, _ in stream.parts:
+    for position, seconds, _ in stream.parts:
         begin_s, end_s = end_s, end_s + seconds
-        late.append((end_s - max(begin_s, from_s), -tensor))
+        late.append((end_s - max(begin_s, from_s), -position))
     return -max(late)[1]
 
 

@@ -58,6 +58,7 @@ class Transfer:
         end_s: on the timeline.
         first_byte: position in the op's stream of this tensor, re-reads counted.
         size_bytes: unique bytes.
+        operand: position among the operands of the op that uses it.
     """
 
     tensor: str
@@ -68,6 +69,7 @@ class Transfer:
     end_s: float
     first_byte: int
     size_bytes: int
+    operand: int = 0
 
 
 @dataclass(frozen=True, slots=True)
