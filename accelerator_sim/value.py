@@ -90,6 +90,15 @@ def op_seconds(tables: Tables, homes_T: NDArray[np.int8], op: int) -> float:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def op_seconds_N(tables: Tables, homes_T: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Time of every op alone, nothing prefetched."""
+    seconds_N = np.empty(tables.op_MF.shape[0] - 1)
+    for op in range(seconds_N.shape[0]):
+        seconds_N[op] = op_seconds(tables, homes_T, op)
+    return seconds_N
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _relax(tables: Tables, homes_T: NDArray[np.int8], seconds_TH: NDArray[np.float64]) -> None:
     """Move one tensor at a time to its best home until none gains; then fill the estimates."""
     home_count = seconds_TH.shape[1]

@@ -23,18 +23,23 @@ class ActsFirst(ConstructivePlacer):
 
     def homes(self, problem: PlacementProblem, decoder: Decoder) -> NDArray[np.int8]:
         """See `ConstructivePlacer.homes`."""
-        tensors = problem.workload.tensors
-        choices_TH = fewest_bytes_first(problem)
-        outermost_T = outermost_homes(problem)
-        size_TH = problem.arrays.size_bytes_TH
-        buffers: list[tuple[int, int, int]] = []
-        weights: list[tuple[float, int]] = []
-        for t in decoder.free.tolist():
-            if tensors[t].kind not in RESIDENT_KINDS:
-                buffers.append((tensors[t].size_bytes, tensors[t].start, t))
-                continue
-            home = int(choices_TH[t, 0])
-            stall_s = decoder.values.saved_s(t, home, int(outermost_T[t]))
-            weights.append((-stall_s / max(1, int(size_TH[t, home])), t))
-        order = [t for _, _, t in sorted(buffers)] + [t for _, t in sorted(weights)]
-        return decoder.decode(np.array(order, np.int64), choices_TH)
+        return decoder.decode(acts_first_order(problem, decoder), fewest_bytes_first(problem))
+
+
+def acts_first_order(problem: PlacementProblem, decoder: Decoder) -> NDArray[np.int64]:
+    """The tensors that have a choice, in the order of the rule."""
+    tensors = problem.workload.tensors
+    choices_TH = fewest_bytes_first(problem)
+    outermost_T = outermost_homes(problem)
+    size_TH = problem.arrays.size_bytes_TH
+    buffers: list[tuple[int, int, int]] = []
+    weights: list[tuple[float, int]] = []
+    for t in decoder.free.tolist():
+        if tensors[t].kind not in RESIDENT_KINDS:
+            buffers.append((tensors[t].size_bytes, tensors[t].start, t))
+            continue
+        home = int(choices_TH[t, 0])
+        stall_s = decoder.values.saved_s(t, home, int(outermost_T[t]))
+        weights.append((-stall_s / max(1, int(size_TH[t, home])), t))
+    order = [t for _, _, t in sorted(buffers)] + [t for _, t in sorted(weights)]
+    return np.array(order, np.int64)

@@ -1,0 +1,64 @@
+"""`random`: homes drawn at random and rectified; what any search must beat."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelerator_sim.engine import evaluate_batch
+from accelerator_sim.problem import PlacementProblem
+from accelerator_sim.rectify import build_rectifier
+from egrl.placers.addressable import offer_addressable
+from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
+
+DEFAULT_EVALUATIONS = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class RandomSearch(Placer):
+    """Random homes, made to fit by demoting.
+
+    Attributes:
+        batch: placements drawn at once.
+    """
+
+    batch: int = 64
+
+    def place(
+        self,
+        problem: PlacementProblem,
+        budget: Budget,
+        rng: np.random.Generator,
+        progress: Progress = no_progress,
+    ) -> PlacerResult:
+        """See `Placer.place`."""
+        if budget.evaluations is None and budget.seconds is None:
+            budget = Budget(evaluations=DEFAULT_EVALUATIONS)
+        search = Search(problem, budget, progress)
+        rectifier = build_rectifier(problem)
+        while not search.exhausted:
+            count = self.batch
+            if budget.evaluations is not None:
+                count = min(count, budget.evaluations - search.evaluations)
+            rectified = rectifier.batch(random_homes(problem, count, rng))
+            found = evaluate_batch(problem, rectified.homes_PT)
+            search.evaluations += count
+            fits_P = rectified.fits_P & found.feasible_P
+            latency_P = np.where(fits_P, found.latency_s_P, np.inf)
+            best = int(latency_P.argmin())
+            if latency_P[best] < search.best_s:
+                offer_addressable(
+                    search, rectifier, rectified.homes_PT[best], float(latency_P[best])
+                )
+        return search.result()
+
+
+def random_homes(
+    problem: PlacementProblem, count: int, rng: np.random.Generator
+) -> NDArray[np.int8]:
+    """Placements with every allowed home of a tensor equally likely; most do not fit."""
+    draw_PTH = rng.random((count, *problem.allowed_TH.shape))
+    homes_PT: NDArray[np.int8] = (
+        np.where(problem.allowed_TH, draw_PTH, -1.0).argmax(2).astype(np.int8)
+    )
+    return homes_PT
