@@ -6,6 +6,7 @@ ends the run early when the best placement is proven good enough. With a budget 
 everything runs in turn in this process, so that the same seed gives the same bytes.
 """
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +17,10 @@ from egrl.placers.all_outermost import AllOutermost
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
 from egrl.placers.exact import ExactProgram, exact_program, offer_solution
 from egrl.placers.greedy import Greedy
-from egrl.placers.improvers import Improver, build_improver
 from egrl.placers.milp import BackgroundSolve, Limits, Solved, solve_program
 from egrl.placers.native import Native
 from egrl.placers.op_hull import floor_seconds
+from egrl.placers.session import Session, begin
 from graph_ir.errors import UnmetRequirementError
 
 REFERENCES: tuple[type[Placer], ...] = (ActsFirst, Greedy, Native, AllOutermost)
@@ -30,6 +31,20 @@ SOLVER_SHARE = 0.85
 
 PROVEN_GAP = 5e-4
 """A placement this close to the bound ends the run."""
+
+TURNS: tuple[tuple[float, float, int], ...] = (
+    (1e-3, np.inf, 0),
+    (1e-4, 4.0, 4),
+    (3e-3, 4.0, 4),
+    (3e-4, np.inf, 0),
+)
+"""First temperature as a share of the best latency, noise and refills of `local_search.py`."""
+
+COLD_SHARE = 1e-6
+"""Last temperature of every turn."""
+
+FIRST_EVALUATIONS = 2000
+"""Of the first turn under a budget of time, which tells how fast the machine is."""
 
 GRACE_SECONDS = 2.0
 """What the solver may take beyond the end to say which bound it has proven."""
@@ -57,12 +72,13 @@ class Auto(Placer):
         """See `Placer.place`. An interrupt ends the search and keeps the best so far."""
         if budget.evaluations is None and budget.seconds is None:
             budget = Budget(seconds=DEFAULT_SECONDS)
-        search = Search(problem, budget, progress)
+        session = begin(problem, budget, rng, progress, None, 1)
+        search = session.search
         bound_s = floor_seconds(problem)
         try:
-            _offer_references(search, rng)
+            _offer_references(session, rng)
             exact = _program(search)
-            improver = build_improver(search, rng)
+            improver = Improver(session)
             if budget.seconds is None:
                 bound_s = max(bound_s, _run_in_turn(search, exact, improver))
             else:
@@ -72,18 +88,59 @@ class Auto(Placer):
         return search.result(bound_s)
 
 
-def _offer_references(search: Search, rng: np.random.Generator) -> None:
-    failure: UnmetRequirementError | None = None
+def _offer_references(session: Session, rng: np.random.Generator) -> None:
     for reference in REFERENCES:
         try:
-            found = reference().place(search.problem, Budget(evaluations=1), rng)
-        except UnmetRequirementError as error:
-            failure = error
-            continue
-        search.evaluations += found.evaluations
-        search.offer(found.homes_T, found.latency_s)
-    if search.best_homes_T is None and failure is not None:
-        raise failure
+            found = reference().place(session.search.problem, Budget(evaluations=1), rng)
+        except UnmetRequirementError:
+            continue  # This rule finds nothing feasible; another has already.
+        session.search.evaluations += found.evaluations
+        session.search.offer(found.homes_T, found.latency_s)
+
+
+@dataclass(slots=True)
+class Improver:
+    """Annealing from the incumbent, in turns: hotter and colder, with and without refills.
+
+    Attributes:
+        session: whose incumbent to improve.
+        evaluations_per_s: seen so far.
+        turn: how many turns were taken.
+    """
+
+    session: Session
+    evaluations_per_s: float = 0.0
+    turn: int = 0
+
+    def for_seconds(self, seconds: float) -> None:
+        """One turn of about so many seconds."""
+        count = FIRST_EVALUATIONS
+        if self.evaluations_per_s > 0.0:
+            count = max(100, int(seconds * self.evaluations_per_s))
+        began, before = time.monotonic(), self.session.search.evaluations
+        self.for_evaluations(count)
+        evaluated = self.session.search.evaluations - before
+        rate = evaluated / max(1e-6, time.monotonic() - began)
+        # The first turn compiles or loads the compiled code; it must not set the pace for good.
+        self.evaluations_per_s = max(0.5 * self.evaluations_per_s, rate)
+
+    def for_evaluations(self, count: int) -> None:
+        """One turn of so many evaluations, from the incumbent."""
+        session = self.session
+        start_T, best_s = session.search.best_homes_T, session.search.best_s
+        assert start_T is not None
+        session.best_T, session.best_s = start_T, best_s
+        hot_share, noise, refills = TURNS[self.turn % len(TURNS)]
+        if self.turn % len(TURNS) == 0:
+            session.relax()
+        self.turn += 1
+        if not len(session.free):
+            session.search.evaluations += count
+            return
+        state = session.state(start_T)
+        session.walk(
+            state, session.free, (hot_share * best_s, COLD_SHARE * best_s), count, noise, refills
+        )
 
 
 def _program(search: Search) -> ExactProgram | None:
@@ -100,7 +157,8 @@ def _run_in_turn(search: Search, exact: ExactProgram | None, improver: Improver)
     """Solver first, then local search on what evaluations are left; returns the bound."""
     bound_s = 0.0
     evaluations = search.budget.evaluations
-    assert evaluations is not None and search.best_homes_T is not None
+    assert evaluations is not None
+    assert search.best_homes_T is not None
     if exact is not None:
         nodes = max(1, evaluations // EVALUATIONS_PER_NODE)
         solved = solve_program(exact.program, Limits(nodes=nodes))

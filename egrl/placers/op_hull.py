@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerator_sim.kernel import CORE, FILL, OWN
+from accelerator_sim.kernel import CORE, FILL, LATE_LATENCY, OWN
 from accelerator_sim.problem import PlacementProblem
 
 NEGLIGIBLE_SHARE = 1e-3
@@ -131,8 +131,8 @@ def op_table(problem: PlacementProblem, op: int) -> OpTable:
     stream = records[..., OWN + resources : OWN + resources + tiers]
     ring = records[..., OWN + resources + tiers :]
     core = records[..., CORE]
-    late = np.maximum(core, (own + stream).max(axis=-1))
     fill = records[..., FILL]
+    late = np.maximum(core, (own + stream).max(axis=-1)) + records[..., LATE_LATENCY]
     return OpTable(True, tensors, homes, core + fill, late + fill, fill, own, stream, ring)
 
 
