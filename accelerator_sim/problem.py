@@ -194,7 +194,7 @@ def _allowed(
                 else "no memory is"
             )
             raise UnmetRequirementError(
-                f"tensor {tensor.name}: needs {int(size_TH[t].min())} bytes, and "
+                f"tensor {_shown(tensor.name)}: needs {int(size_TH[t].min())} bytes, and "
                 f"{where} that large on {accelerator.name}"
             )
     return allowed_TH
@@ -216,21 +216,27 @@ def _pinned(
     allowed_TH = allowed_TH.copy()
     for name, home_name in sorted(pins.items()):
         if name not in names:
-            raise InputError(f"pin {name}: the workload has no such tensor")
+            raise InputError(f"pin {_shown(name)}: the workload has no such tensor")
         if home_name not in home_names:
             known = ", ".join(home_names)
             raise InputError(
-                f"pin {name}: {accelerator.name} has no home {home_name}; it has {known}"
+                f"pin {_shown(name)}: {accelerator.name} has no home {_shown(home_name)}; "
+                f"it has {known}"
             )
         t, h = names[name], home_names[home_name]
         if not allowed_TH[t, h]:
             raise UnmetRequirementError(
-                f"pin {name}: {workload.tensors[t].size_bytes} bytes of kind "
+                f"pin {_shown(name)}: {workload.tensors[t].size_bytes} bytes of kind "
                 f"{workload.tensors[t].kind} may not live in {home_name}"
             )
         allowed_TH[t] = False
         allowed_TH[t, h] = True
     return allowed_TH
+
+
+def _shown(name: str) -> str:
+    """A name from a file on one line."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _producer_layouts(workload: Workload) -> dict[int, str]:

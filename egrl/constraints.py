@@ -32,10 +32,12 @@ def read_constraints(path: Path) -> Constraints:
         InputError: naming the file and the key.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: expected a file")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"{path}: expected at most {MAX_FILE_BYTES} bytes")
         return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Constraints)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise InputError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error

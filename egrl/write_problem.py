@@ -1,8 +1,9 @@
 """Write a placement problem in the neutral format of `egrl audit`.
 
 The neutral format knows tiers, not modes, and no prefetching: a tensor in a per-core tier is
-replicated there, and an op is given the time that it takes with all of its streams late, for every
-combination of its tensors' tiers. Ops with too many operands for that are given as streams.
+replicated there unless it may only be partitioned, and an op is given the time that it takes with
+all of its streams late, for every combination of its tensors' tiers. Ops with too many operands
+for that are given as streams.
 """
 
 from itertools import product
@@ -54,12 +55,9 @@ def write_problem(problem: PlacementProblem, path: Path) -> None:
 
 
 def _whole_homes(problem: PlacementProblem, tensor: int) -> list[int]:
-    """Allowed homes that keep a tensor whole."""
-    return [
-        int(home)
-        for home in np.flatnonzero(problem.allowed_TH[tensor])
-        if problem.homes[home].mode != "partitioned"
-    ]
+    """Allowed homes that keep a tensor whole; all of them where none does."""
+    allowed = [int(home) for home in np.flatnonzero(problem.allowed_TH[tensor])]
+    return [home for home in allowed if problem.homes[home].mode != "partitioned"] or allowed
 
 
 def _tier_name(problem: PlacementProblem, home: int) -> str:
@@ -96,10 +94,9 @@ def _op(problem: PlacementProblem, index: int) -> ProblemOp:
     measured = None
     if table.complete:
         axes = [
-            [(place, int(home)) for place, home in enumerate(homes)
-             if problem.homes[home].mode != "partitioned"]
-            for homes in table.homes
-        ]  # fmt: skip
+            [(homes.tolist().index(home), home) for home in _whole_homes(problem, tensor)]
+            for tensor, homes in zip(table.tensors, table.homes, strict=True)
+        ]
         pinned = {
             names[o.tensor]: _tier_name(problem, int(problem.allowed_TH[o.tensor].argmax()))
             for o in op.operands

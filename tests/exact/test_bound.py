@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerator_sim.engine import evaluate_batch
+from accelerator_sim.engine import evaluate, evaluate_batch
 from accelerator_sim.problem import PlacementProblem, build_problem
 from egrl.placers import op_hull
 from egrl.placers.exact import exact_program
@@ -13,6 +13,8 @@ from egrl.placers.exact_model import build_model
 from egrl.placers.milp import Limits, Solved, solve_program
 from egrl.placers.op_hull import floor_seconds, op_table
 from graph_ir.errors import UnmetRequirementError
+from tests.accelerator_sim.cases import random_homes
+from tests.accelerator_sim.machines import with_streaming
 from tests.exact.small import every_placement, optimum, small_problems, with_capacity
 
 SLACK = 1e-9
@@ -72,17 +74,24 @@ def test_floor_is_reached_with_an_unlimited_innermost_tier() -> None:
 
 @settings(max_examples=40)
 @given(small_problems())
-def test_tables_hold_what_the_engine_says_of_one_op(problem: PlacementProblem) -> None:
-    """With one op there is nothing to prefetch: its latency is its late record."""
-    if problem.op_count != 1:
+def test_tables_hold_what_the_engine_says(problem: PlacementProblem) -> None:
+    """Where nothing is prefetched, the latency is the sum of the late records."""
+    streaming = problem.accelerator.streaming
+    machine = with_streaming(problem.accelerator, 0, streaming.slice_bytes, streaming.staging_bytes)
+    plain = build_problem(problem.workload, machine)
+    tables = [op_table(plain, op) for op in range(plain.op_count)]
+    if not all(table.complete for table in tables):
         return
-    table = op_table(problem, 0)
-    result = evaluate_batch(problem, every_placement(problem))
-    if table.complete:
-        late_latency = max(tier.latency_s.value for tier in problem.accelerator.tiers)
-        assert table.late.min() <= result.latency_s_P.min() * (1 + 1e-12)
-        assert result.latency_s_P.max() <= (table.late.max() + late_latency) * (1 + 1e-12)
-    assert table.early.min() <= result.latency_s_P.min() * (1 + 1e-12)
+    for homes_T in random_homes(plain, np.random.default_rng(0), 10):
+        total = 0.0
+        for table in tables:
+            place = tuple(
+                homes.tolist().index(homes_T[t])
+                for t, homes in zip(table.tensors, table.homes, strict=True)
+            )
+            assert table.early[place] <= table.late[place]
+            total += float(table.late[place])
+        assert total == pytest.approx(evaluate(plain, homes_T)[0], rel=1e-9)
 
 
 @settings(max_examples=60)
