@@ -10,7 +10,7 @@ from accelerator_sim.units import bytes_text, joules_text, percent_text, plain, 
 WIDTH = 100
 SLOWEST_OPS = 5
 _BAR = 30
-# What would be printed as 0.0 %.
+# Less would be printed as 0.0 %.
 _SMALLEST_SHARE = 0.0005
 _LABEL = 14
 
@@ -83,6 +83,8 @@ def _gap(report: Report) -> str:
     bound = f"bound of {seconds_text(report.lower_bound_s)}"
     if report.gap is None:
         return bound
+    if report.gap < _SMALLEST_SHARE:
+        return f"less than 0.1 % above the best possible ({bound})"
     return f"at most {percent_text(report.gap)} above the best possible ({bound})"
 
 

@@ -34,6 +34,12 @@ def test_headline_says_speedup_gap_and_share_closed():
     assert "does not matter" not in text
 
 
+@pytest.mark.parametrize("bound", [1.0, 0.9999])
+def test_a_gap_that_would_be_printed_as_nothing_is_a_limit(bound):
+    text = report_text(report_of(bound=bound))
+    assert "less than 0.1 % above the best possible" in text
+
+
 def test_it_says_where_no_bound_is_proven_and_where_placement_does_not_matter():
     assert "no bound proven" in report_text(report_of())
     text = report_text(report_of(references={"native": 1.01, "ideal": 1.0}, bound=1.0))
