@@ -35,6 +35,41 @@ def _greedy() -> "Placer":
     return Greedy()
 
 
+def _greedy_dp() -> "Placer":
+    """Every choice of one op at a time, in repeated sweeps (the EGRL paper's baseline)."""
+    from egrl.placers.greedy_dp import GreedyDp
+
+    return GreedyDp()
+
+
+def _random() -> "Placer":
+    """Random homes, made to fit by demoting."""
+    from egrl.placers.random_search import RandomSearch
+
+    return RandomSearch()
+
+
+def _anneal() -> "Placer":
+    """Simulated annealing: one tensor at a time, room made at random."""
+    from egrl.placers.anneal import Anneal
+
+    return Anneal()
+
+
+def _guided() -> "Placer":
+    """Local search led by the engine's attribution of lost time."""
+    from egrl.placers.guided import Guided
+
+    return Guided()
+
+
+def _random_key() -> "Placer":
+    """Genetic algorithm over priorities and preferred homes with a greedy decoder."""
+    from egrl.placers.random_key import RandomKey
+
+    return RandomKey()
+
+
 def _exact() -> "Placer":
     """Mixed-integer program with a proven lower bound."""
     from egrl.placers.exact import Exact
@@ -54,6 +89,11 @@ PLACERS: dict[str, Callable[[], "Placer"]] = {
     "native": _native,
     "acts-first": _acts_first,
     "greedy": _greedy,
+    "greedy-dp": _greedy_dp,
+    "random": _random,
+    "anneal": _anneal,
+    "guided": _guided,
+    "random-key": _random_key,
     "exact": _exact,
     "auto": _auto,
 }

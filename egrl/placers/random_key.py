@@ -29,6 +29,9 @@ DEFAULT_EVALUATIONS = 20_000
 PRIORITY, PREFERENCE = range(2)
 """Rows of a chromosome."""
 
+SEEDED = 24
+"""Chromosomes of the first generation that are made from known orders."""
+
 INNERMOST_SHARE = 0.75
 """Preference keys below this are for the first home; the others share the rest."""
 
@@ -38,6 +41,7 @@ class RandomKey(Placer):
     """Biased random-key genetic algorithm over priorities and preferred homes.
 
     Attributes:
+        start_T: int8, a placement to begin with, or None.
         population: chromosomes per generation.
         elites: that survive.
         mutants: fresh random ones per generation.
@@ -45,6 +49,7 @@ class RandomKey(Placer):
         stall_generations: without improvement before all but the best start anew.
     """
 
+    start_T: NDArray[np.int8] | None = None
     population: int = 64
     elites: int = 12
     mutants: int = 8
@@ -64,6 +69,10 @@ class RandomKey(Placer):
         search = Search(problem, budget, progress)
         decoder = build_decoder(problem)
         rectifier = build_rectifier(problem, decoder.tables, decoder.values)
+        if not len(decoder.free):
+            # Nothing to choose: one chromosome says it all.
+            budget = Budget(evaluations=1)
+            search.budget = budget
         keys_PFR = self._first(problem, decoder, rng)
         seconds_P = np.full(self.population, np.inf)
         stalled, kept = 0, 0
@@ -81,6 +90,9 @@ class RandomKey(Placer):
             if latency_P[best] < search.best_s:
                 stalled = 0
                 offer_addressable(search, rectifier, homes_PT[best], float(latency_P[best]))
+                if latency_P[best] < search.best_s:
+                    # It has no addresses, and shall have no children.
+                    seconds_P[kept + best] = np.inf
             order = np.argsort(seconds_P, kind="stable")
             keys_PFR, seconds_P = keys_PFR[order], seconds_P[order]
             kept = self.elites if stalled <= self.stall_generations else 1
@@ -93,17 +105,20 @@ class RandomKey(Placer):
     def _first(
         self, problem: PlacementProblem, decoder: Decoder, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """The references' orders, those with noise, and random ones; preferred homes innermost."""
-        free = decoder.free
-        keys_PFR = rng.random((self.population, 2, len(free)))
-        orders = (density_order(problem, decoder), execution_order(problem))
-        for n in range(min(self.population, 24)):
-            keys_PFR[n, PRIORITY] *= 0.02 * (n // 2)
-            keys_PFR[n, PRIORITY, np.searchsorted(free, orders[n % 2])] += np.linspace(
-                1, 0, len(free)
-            )
-            if n < 12:
-                keys_PFR[n, PREFERENCE] *= 0.75
+        """The start and the references' orders, the same with noise, and random ones."""
+        keys_PFR = rng.random((self.population, 2, len(decoder.free)))
+        orders = [density_order(problem, decoder), execution_order(problem)]
+        seeds_SFR = [_ordered(decoder, order) for order in orders]
+        if self.start_T is not None:
+            seeds_SFR = [*_encoded(decoder, self.start_T, orders[0]), *seeds_SFR]
+        seeded = min(self.population, SEEDED)
+        for n in range(seeded):
+            seed_FR = seeds_SFR[n % len(seeds_SFR)]
+            noise = 0.2 * (n // len(seeds_SFR)) * len(seeds_SFR) / seeded
+            keys_PFR[n, PRIORITY] = seed_FR[PRIORITY] + noise * keys_PFR[n, PRIORITY]
+            # Half of them keep to the homes of the seed.
+            if n < seeded // 2:
+                keys_PFR[n, PREFERENCE] = seed_FR[PREFERENCE]
         return keys_PFR
 
     def _next(
@@ -123,6 +138,35 @@ class RandomKey(Placer):
         from_elite = rng.random(elite.shape) < self.elite_bias
         fresh[:children] = np.where(from_elite, elite, other)
         return fresh
+
+
+def _ordered(decoder: Decoder, order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Keys of an order of the free tensors, each innermost."""
+    keys_FR = np.zeros((2, len(order)))
+    keys_FR[PRIORITY, np.searchsorted(decoder.free, order)] = np.linspace(1.0, 0.0, len(order))
+    return keys_FR
+
+
+def _encoded(
+    decoder: Decoder, homes_T: NDArray[np.int8], order: NDArray[np.int64]
+) -> list[NDArray[np.float64]]:
+    """Keys that decode to a placement, and keys that give the same but take what room is left.
+
+    Tensors of inner tiers come first, and among those of a tier the order decides.
+    """
+    tier_H, choices_TH = decoder.tables.tier_H, decoder.values.order_TH
+    by_tier = order[np.argsort(-tier_H[homes_T[order]], kind="stable")]
+    exact_FR = _ordered(decoder, by_tier)
+    for r, t in enumerate(decoder.free.tolist()):
+        count = int((choices_TH[t] >= 0).sum())
+        position = int(np.flatnonzero(choices_TH[t] == homes_T[t])[0])
+        if position > 0:
+            step = (1.0 - INNERMOST_SHARE) / (count - 1)
+            exact_FR[PREFERENCE, r] = INNERMOST_SHARE + (position - 0.5) * step
+    filling_FR = exact_FR.copy()
+    outermost = tier_H[homes_T[decoder.free]] == 0
+    filling_FR[PREFERENCE, outermost] = 0.0
+    return [exact_FR, filling_FR]
 
 
 def decode_keys(
