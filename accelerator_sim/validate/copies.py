@@ -152,8 +152,9 @@ def check_copy(context: CopyContext, copy: Copy) -> Iterator[Violation | StagedS
         return
     source = _source(context, copy, begin, finish)
     if source is None:
-        text = f"byte {copy.from_offset} of {from_tier.name} is in none of its sources then"
-        yield violation(Verdict.COPY_SOURCE, name, text)
+        elsewhere = IMAGE_TENSOR if copy.phase == "load" else ""
+        text = f"{copy.size_bytes} bytes from {copy.from_offset} of {from_tier.name} are not there"
+        yield violation(Verdict.COPY_SOURCE, name, text, elsewhere)
     yield from _check_target(context, copy, source, begin, finish)
 
 

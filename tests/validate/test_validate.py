@@ -129,8 +129,12 @@ def test_ops(index: int, changes: dict[str, object], expected: tuple[object, ...
 @pytest.mark.parametrize(
     ("index", "changes", "expected"),
     [
-        (0, {"from_offset": 4160}, (Verdict.COPY_SOURCE, "w1", "")),
-        (0, {"from_tier": "sram", "from_offset": 2048}, (Verdict.COPY_SOURCE, "w1", "")),
+        (0, {"from_offset": 4160}, (Verdict.COPY_SOURCE, "w1", "@image")),
+        (
+            0,
+            {"from_tier": "sram", "from_offset": 2048},
+            (Verdict.COPY_SOURCE, "w1", "@image"),
+        ),
         (0, {"to_offset": 64}, (Verdict.COPY_OVERWRITES, "w1", "a")),
         (0, {"to_offset": 1536}, (Verdict.COPY_TARGET, "w1", "")),
         (0, {"size_bytes": 1400}, (Verdict.NOT_LOADED, "w1", "sram")),
