@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
-from accelerator_sim.addresses import allocate_tiers
+from accelerator_sim.addresses import TierAllocation, allocate_tiers, tier_buffers
+from accelerator_sim.allocate.lowest import lowest_found
+from accelerator_sim.allocate.solve import DEFAULT_NODE_BUDGET
 from accelerator_sim.dma_schedule import Offsets, load_copies, steady_copies
+from accelerator_sim.infeasible import explain
 from accelerator_sim.plan import (
     IMAGE_TENSOR,
     PLAN_SCHEMA,
@@ -17,6 +20,9 @@ from accelerator_sim.plan import (
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.timeline import Timeline
 from graph_ir.errors import UnmetRequirementError
+from graph_ir.text import quoted
+
+_TOP = 8
 
 
 def build_plan(problem: PlacementProblem, homes: Sequence[int], timeline: Timeline) -> Plan:
@@ -73,17 +79,61 @@ def _allocate(problem: PlacementProblem, homes: Sequence[int]) -> tuple[Offsets,
     sizes: Offsets = {}
     for tier in allocate_tiers(problem, homes):
         if not tier.allocation.feasible:
-            where = problem.accelerator.tiers[tier.tier]
-            raise UnmetRequirementError(
-                f"allocation: {where.name} needs {tier.allocation.height_bytes} bytes with the "
-                f"best packing found, and has {int(where.capacity_bytes.value)}"
-            )
+            raise _no_addresses(problem, homes, tier)
         for name, offset, size in zip(
             tier.names, tier.allocation.offsets, tier.sizes_bytes, strict=True
         ):
             offsets[tier.tier, name] = offset
             sizes[tier.tier, name] = size
     return offsets, sizes
+
+
+def _no_addresses(
+    problem: PlacementProblem, homes: Sequence[int], tier: TierAllocation
+) -> UnmetRequirementError:
+    """Either more is live at once than there is, or it fits but no way to lay it out was found."""
+    where = problem.accelerator.tiers[tier.tier]
+    capacity_bytes = int(where.capacity_bytes.value)
+    buffers = tier_buffers(problem, homes)[tier.tier]
+    kinds = {tensor.name: str(tensor.kind) for tensor in problem.workload.tensors}
+    kinds |= {STAGING_TENSOR: "scratch", IMAGE_TENSOR: "scratch"}
+    levers = ["a lower precision"]
+    if tier.tier > 0:
+        levers.append(f"pinning tensors to a tier further out than {where.name}")
+    reason = explain(
+        where.name,
+        buffers,
+        capacity_bytes,
+        op_names=[op.name for op in problem.workload.ops],
+        kinds=kinds,
+        levers=levers,
+    )
+    if reason is not None:
+        return reason.to_error()
+    known = tier.allocation
+    best = lowest_found(buffers, known, capacity_bytes, DEFAULT_NODE_BUDGET)
+    if known.exhausted:
+        outcome = f"no addresses were found in {known.nodes} search nodes"
+        proof = f"it is not proven that {capacity_bytes} are too few"
+    else:
+        outcome = "proven: there are no addresses"
+        proof = f"all arrangements were refuted in {known.nodes} search nodes"
+    largest = sorted(buffers, key=lambda b: (-b.size_bytes, b.lower, b.upper, b.name))
+    return UnmetRequirementError(
+        f"{where.name}: {outcome} for {len(buffers)} buffers within {capacity_bytes} bytes, though "
+        f"no more is live at once; {best.height_bytes} bytes are enough "
+        f"({best.height_bytes - capacity_bytes} more)",
+        (
+            f"At least {known.lower_bound_bytes} bytes are needed; {proof}.",
+            "Largest buffers:",
+            *(
+                f"  {quoted(b.name)} ({kinds[b.name]}): {b.size_bytes} bytes"
+                for b in largest[:_TOP]
+            ),
+            f"What would help: a capacity of {best.height_bytes} bytes",
+            *(f"What would help: {lever}" for lever in levers),
+        ),
+    )
 
 
 def _plan_tensor(
