@@ -205,7 +205,7 @@ def _alternate(
         stale = 0 if search.best_s < before else stale + 1
         if solved is not None and solved.optimal and stale >= STALE_SLICES:
             break
-    if solved is None:
+    if solved is None and search.best_s > (1 + PROVEN_GAP) * bound_s:
         solved = solve.wait(max(GRACE_SECONDS, seconds - search.seconds))
     return max(bound_s, exact.lower_bound_s(solved)) if solved is not None else bound_s
 

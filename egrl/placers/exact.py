@@ -22,6 +22,7 @@ from egrl.placers.op_hull import floor_seconds
 from graph_ir.errors import UnmetRequirementError
 
 MAX_COLUMNS = 400_000
+SOLVER_TOLERANCE = 1e-6
 DEFAULT_SECONDS = 60.0
 
 
@@ -42,8 +43,8 @@ class ExactProgram:
     floor_s: float
 
     def lower_bound_s(self, solved: Solved) -> float:
-        """The proven bound in seconds."""
-        return max(self.floor_s, solved.bound * self.model.time_unit_s)
+        """The proven bound in seconds, the solver's own tolerance taken off."""
+        return max(self.floor_s, solved.bound * self.model.time_unit_s * (1 - SOLVER_TOLERANCE))
 
     def homes(self, solved: Solved, fallback_T: NDArray[np.int8]) -> NDArray[np.int8] | None:
         """The placement of a solution; undecided tensors keep the homes of `fallback_T`."""
