@@ -1,5 +1,6 @@
 """What the searches share: tables, a start, and offers that end in placements with addresses."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,14 +144,21 @@ def begin(
     search = Search(problem, budget, progress)
     decoder = build_decoder(problem)
     rectifier = build_rectifier(problem, decoder.tables, decoder.values)
-    for homes_T in _starts(problem, decoder, start_T):
-        if start_T is not None or not search.exhausted or search.best_homes_T is None:
-            latency_s, overflow_bytes = evaluate(problem, homes_T)
-            search.evaluations += 1
-            if overflow_bytes <= 0:
-                offer_addressable(search, rectifier, homes_T, latency_s)
+    failure: UnmetRequirementError | None = None
+    for start in _starts(problem, decoder, start_T):
+        if search.exhausted and search.best_homes_T is not None:
+            break
+        try:
+            homes_T = start()
+        except UnmetRequirementError as error:
+            failure = error
+            continue
+        latency_s, overflow_bytes = evaluate(problem, homes_T)
+        search.evaluations += 1
+        if overflow_bytes <= 0:
+            offer_addressable(search, rectifier, homes_T, latency_s)
     if search.best_homes_T is None:
-        raise UnmetRequirementError("placement: no feasible placement was found to begin with")
+        raise failure or UnmetRequirementError("placement: found nothing feasible to begin with")
     return Session(
         search,
         decoder,
@@ -163,16 +171,17 @@ def begin(
     )
 
 
-def _starts(problem: PlacementProblem, decoder: Decoder, start_T: I8 | None) -> list[I8]:
+def _starts(
+    problem: PlacementProblem, decoder: Decoder, start_T: I8 | None
+) -> list[Callable[[], I8]]:
     if start_T is not None:
-        return [np.asarray(start_T, np.int8)]
+        return [lambda: np.array(start_T, np.int8)]
     choices_TH = fewest_bytes_first(problem)
-    orders = (
-        density_order(problem, decoder),
-        acts_first_order(problem, decoder),
-        execution_order(problem),
-    )
-    return [decoder.decode(order, choices_TH) for order in orders]
+    return [
+        lambda: decoder.decode(density_order(problem, decoder), choices_TH),
+        lambda: decoder.decode(acts_first_order(problem, decoder), choices_TH),
+        lambda: decoder.decode(execution_order(problem), choices_TH),
+    ]
 
 
 def _demotion_cost(problem: PlacementProblem, rectifier: Rectifier) -> NDArray[np.float64]:
