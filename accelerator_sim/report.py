@@ -47,7 +47,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         schema: `REPORT_SCHEMA`.
-        model: name of the graph.
+        model: stem of the source file, or name of the graph.
         target: name of the accelerator.
         execution_type: default type of the lowering.
         placer: that made the plan.

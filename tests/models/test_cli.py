@@ -1,10 +1,14 @@
 """`scripts/models` as a command, and the registry behind it."""
 
+import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
+import numpy as np
 from model_set.cache import Cache
 from model_set.inputs import DIMS
 from model_set.registry import ENTRIES, in_build_order
@@ -52,8 +56,23 @@ def test_unwritable_cache_is_one_line(tmp_path):
     assert len(result.stderr.splitlines()) == 1
 
 
+def write_grey_png(path, size=256):
+    """A photograph for those who look away: 8-bit RGB, one colour."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    rows = (b"\0" + b"\x80" * (3 * size)) * size
+    header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks))
+
+
 def test_build_skips_what_is_there(tmp_path):
     (tmp_path / "photos").mkdir()
+    write_grey_png(tmp_path / "photos" / "coffee.png")
     first = run("light-squeezenet", cache=tmp_path)
     assert first.returncode == 0
     assert "[2/2] light-squeezenet: built in" in first.stdout
@@ -62,6 +81,10 @@ def test_build_skips_what_is_there(tmp_path):
     second = run("light-squeezenet", cache=tmp_path)
     assert "[2/2] light-squeezenet: there already" in second.stdout
     assert path.stat().st_mtime_ns == before
+    index = json.loads((tmp_path / "index.json").read_text("utf-8"))
+    assert list(index) == ["light-squeezenet"]
+    with np.load(tmp_path / index["light-squeezenet"]["inputs"], allow_pickle=False) as inputs:
+        assert [inputs[name].shape for name in inputs] == [(1, 3, 224, 224)]
 
 
 def test_model_without_its_weights_is_not_built(tmp_path):
