@@ -95,7 +95,7 @@ def compile_model(
     ready = prepare(model, target, precision, dims or {}, fixed.pins)
     if write_problem is not None:
         write_audit_problem(ready.problem, Path(write_problem))
-    placed = place(ready.problem, placer, limits, seed, progress)
+    placed = place(ready.problem, placer, limits, seed, progress, Path(model).stem)
     plan = build_plan(ready.problem, placed.homes_T.tolist(), placed.timeline)
     check_plan(plan)
     manifest = _manifest(ready, placer=placer, budget=budget, seed=seed)

@@ -43,6 +43,7 @@ def place(
     budget: Budget,
     seed: int,
     progress: Progress = no_progress,
+    model: str = "",
 ) -> Placed:
     """Run the references, then the placer, and report.
 
@@ -52,6 +53,7 @@ def place(
         budget: of the placer.
         seed: of its randomness.
         progress: told of improvements.
+        model: how the report names it; the workload's name where empty.
 
     Raises:
         InputError: no such placer.
@@ -66,11 +68,15 @@ def place(
             references[name] = found.latency_s
     references[IDEAL] = floor_seconds(problem)
     result = PLACERS[placer]().place(problem, budget, np.random.default_rng(seed), progress)
-    return report_placement(problem, placer, result, references)
+    return report_placement(problem, placer, result, references, model)
 
 
 def report_placement(
-    problem: PlacementProblem, placer: str, result: PlacerResult, references: dict[str, float]
+    problem: PlacementProblem,
+    placer: str,
+    result: PlacerResult,
+    references: dict[str, float],
+    model: str = "",
 ) -> Placed:
     """Trace and report the result of a placer."""
     timeline = simulate(problem, result.homes_T.tolist())
@@ -79,7 +85,7 @@ def report_placement(
         problem,
         result.homes_T.tolist(),
         timeline,
-        model=problem.workload.name,
+        model=model or problem.workload.name,
         placer=placer,
         references=references,
         lower_bound_s=result.lower_bound_s,

@@ -79,7 +79,7 @@ def simulate_sources(
         path = Path(source)
         if not path.is_dir():
             ready = prepare(path, target or DEFAULT_TARGET, precision, dims or {})
-            placed = place(ready.problem, placer, limits, seed, progress)
+            placed = place(ready.problem, placer, limits, seed, progress, path.stem)
             result.append(_simulation(path.name, ready.problem, placed, ""))
             continue
         artifact = load_artifact(path)
@@ -107,7 +107,9 @@ def _simulate_graph(
         homes_T = planned_homes(problem, artifact.plans[graph])
         planned = artifact.reports[graph]
         result = PlacerResult(homes_T, planned.latency_s, 0, 0.0, planned.lower_bound_s)
-        placed = report_placement(problem, planned.placer, result, planned.references)
+        placed = report_placement(
+            problem, planned.placer, result, planned.references, planned.model
+        )
         if abs(placed.timeline.latency_s - planned.latency_s) > 1e-9 * planned.latency_s:
             raise InputError(
                 f"{artifact.path}: {graph}: expected the reported latency "
@@ -115,7 +117,8 @@ def _simulate_graph(
                 "another version of the simulator; compile it again"
             )
         return _simulation(name, problem, placed, "")
-    placed = place(problem, placer, parse_budget(budget), seed, progress)
+    model = artifact.reports[graph].model
+    placed = place(problem, placer, parse_budget(budget), seed, progress, model)
     note = (
         f"compiled for {artifact.manifest.target}; placed again for {accelerator.name} with "
         f"{placer}, {budget}"
