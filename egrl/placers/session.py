@@ -88,8 +88,8 @@ class Session:
             tables, state, self.free, pool, self.cost_TH, noise, refills, self.random,
             *temperature_s, max(1, evaluations), found_T, self.best_s,
         )  # fmt: skip
-        # A walk that finds nothing to time must end, too.
-        self.search.evaluations += max(1, int(used))
+        # A walk that finds nothing to time has used up its share, so that the search ends.
+        self.search.evaluations += int(used) or max(1, evaluations)
         reset(tables, state)
         if found_s < self.best_s:
             self.offer(found_T)
