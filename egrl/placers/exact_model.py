@@ -27,6 +27,11 @@ from graph_ir.errors import UnmetRequirementError
 MIB = float(1 << 20)
 
 
+def _unit_bytes(room_bytes: float) -> float:
+    """What bytes of a memory are counted in: the solver takes 1e-6 of it for nothing."""
+    return min(MIB, max(1.0, room_bytes))
+
+
 @dataclass(slots=True)
 class LinearModel:
     """Rows and columns as they are added; `lower <= a x <= upper` and column bounds."""
@@ -62,7 +67,8 @@ class PlacementModel:
     """The program and where its placement variables are.
 
     Attributes:
-        linear: rows and columns; times in units of `time_unit_s`, sizes in MiB.
+        linear: rows and columns; times in units of `time_unit_s`, sizes in MiB or
+            in what a smaller memory has.
         time_unit_s: seconds per unit of the objective.
         home_columns: for each decided tensor, (home, column) pairs.
     """
@@ -194,15 +200,16 @@ def _add_residents(
 ) -> tuple[int, float]:
     """A column for the bytes of a tier that are taken all the time, and the most that it can be."""
     arrays = problem.arrays
+    unit = _unit_bytes(arrays.capacity_bytes_L[tier])
     terms = [
-        (column, float(arrays.size_bytes_TH[tensor, home]) / MIB)
+        (column, float(arrays.size_bytes_TH[tensor, home]) / unit)
         for tensor in residents
         for home, column in home_columns[tensor]
         if arrays.tier_H[home] == tier
     ]
     inner = len(arrays.capacity_bytes_L) - 1
     if tier == inner and inner > 0:
-        terms.append((ring, arrays.staging_bytes / MIB))
+        terms.append((ring, arrays.staging_bytes / unit))
     total = linear.column(0.0)
     linear.row([(total, 1.0), *((column, -value) for column, value in terms)], 0.0, 0.0)
     return total, sum(value for _, value in terms)
@@ -218,13 +225,14 @@ def _capacity_row(
     fixed_bytes: int,
 ) -> None:
     arrays = problem.arrays
+    unit = _unit_bytes(arrays.capacity_bytes_L[tier])
     terms = [
-        (column, float(arrays.size_bytes_TH[tensor, home]) / MIB)
+        (column, float(arrays.size_bytes_TH[tensor, home]) / unit)
         for tensor in live
         for home, column in home_columns[tensor]
         if arrays.tier_H[home] == tier
     ]
-    capacity = float(arrays.capacity_bytes_L[tier] - fixed_bytes) / MIB
+    capacity = float(arrays.capacity_bytes_L[tier] - fixed_bytes) / unit
     total, most = summed
     if most + sum(value for _, value in terms) > capacity:
         linear.row([(total, 1.0), *terms], -np.inf, capacity)
@@ -242,6 +250,7 @@ def _add_streams(
     arrays = problem.arrays
     tiers = len(arrays.capacity_bytes_L)
     ahead = arrays.prefetch_ops
+    ring_unit = _unit_bytes(arrays.ring_bytes)
     passing: dict[tuple[int, int], list[int]] = {}
     late: dict[tuple[int, int], list[int]] = {}
     early: list[list[int]] = [[] for _ in hulls]
@@ -265,7 +274,7 @@ def _add_streams(
                     if i < j:
                         early[i].append(part)
                         for k in range(i, j + 1):
-                            held[k].append((part, density * time_unit_s / MIB))
+                            held[k].append((part, density * time_unit_s / ring_unit))
                     else:
                         late.setdefault((j, tier), []).append(part)
                 needed = [
@@ -291,4 +300,4 @@ def _add_streams(
                 [(columns[i].duration, 1.0), *((part, -1.0) for part in early[i])], 0.0, np.inf
             )
         if held[i]:
-            linear.row(held[i], -np.inf, arrays.ring_bytes / MIB)
+            linear.row(held[i], -np.inf, arrays.ring_bytes / ring_unit)

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.engine import evaluate_batch
 from accelerator_sim.problem import PlacementProblem, build_problem
+from accelerator_sim.targets import load_target
+from egrl.bench.random_graphs import random_workload
 from graph_ir.errors import UnmetRequirementError
 from tests.accelerator_sim.cases import random_pins, varied_workload
-from tests.accelerator_sim.machines import accelerators, quantity
+from tests.accelerator_sim.machines import accelerators, quantity, scaled, with_streaming
 
 MOST_PLACEMENTS = 4000
 
@@ -71,3 +73,41 @@ def small_problems(draw: st.DrawFn) -> PlacementProblem:
     except UnmetRequirementError:
         assume(False)
         raise
+
+
+@st.composite
+def streaming_problems(draw: st.DrawFn) -> PlacementProblem:
+    """Chains whose weights stream, with about as much to compute as to fetch and a small ring."""
+    base = load_target(draw(st.sampled_from(("nnp-i", "ethos-u65-512"))))
+    inner = len(base.tiers) - 1
+    machine = replace(
+        base,
+        tiers=[base.tiers[0], base.tiers[inner]],
+        cores=quantity(draw(st.sampled_from((1, 4)))),
+        clock_hz=scaled(base.clock_hz, draw(st.floats(0.003, 1.0))),
+        launch_overhead_s=quantity(draw(st.sampled_from((0.0, 2e-7)))),
+        interconnect=replace(base.interconnect, multicast=draw(st.booleans())),
+    )
+    machine = with_streaming(
+        machine, draw(st.integers(1, 4)), 64, 128 + draw(st.integers(0, 60_000))
+    )
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    workload = random_workload(draw(st.integers(3, 9)), rng, machine.default_type, wide=False)
+    free = build_problem(workload, machine)
+    pins = {}
+    undecided = 6
+    for t in rng.permutation(free.tensor_count).tolist():
+        tensor = workload.tensors[t]
+        if free.allowed_TH[t].sum() == 1:
+            continue
+        if tensor.kind == "weight" and undecided > 0 and rng.random() < 0.5:
+            undecided -= 1
+            continue
+        pins[tensor.name] = free.home_name(0 if tensor.kind == "weight" else 1)
+    weight_bytes = sum(t.size_bytes for t in workload.tensors if t.kind == "weight")
+    other_bytes = sum(t.size_bytes for t in workload.tensors if t.kind != "weight")
+    room = other_bytes + machine.streaming.staging_bytes + int(rng.random() * weight_bytes)
+    return build_problem(
+        workload, with_capacity(machine, 1, room + 64 * len(workload.tensors)), pins
+    )

@@ -15,7 +15,13 @@ from egrl.placers.op_hull import floor_seconds, op_table
 from graph_ir.errors import UnmetRequirementError
 from tests.accelerator_sim.cases import random_homes
 from tests.accelerator_sim.machines import with_streaming
-from tests.exact.small import every_placement, optimum, small_problems, with_capacity
+from tests.exact.small import (
+    every_placement,
+    optimum,
+    small_problems,
+    streaming_problems,
+    with_capacity,
+)
 
 SLACK = 1e-9
 
@@ -36,6 +42,13 @@ def test_bound_is_below_every_placement(problem: PlacementProblem) -> None:
         assert best_s == np.inf, "proven infeasible, yet a placement fits"
     else:
         assert bound_s <= best_s * (1 + SLACK)
+
+
+@settings(max_examples=150)
+@given(streaming_problems())
+def test_bound_where_streams_matter(problem: PlacementProblem) -> None:
+    bound_s, _ = proven(problem)
+    assert bound_s <= optimum(problem) * (1 + SLACK)
 
 
 @settings(max_examples=60)
