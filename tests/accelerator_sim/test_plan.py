@@ -146,7 +146,7 @@ def check_loads(planned: Planned) -> None:
         assert reached <= image.size_bytes
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(problems(max_ops=12, wide=False), st.integers(0, 2**32 - 1))
 def test_plans_of_random_placements(problem: PlacementProblem, seed: int) -> None:
     result = planned(problem, seed)
@@ -190,7 +190,7 @@ def squeezed(target: str, slice_bytes: int, ring_bytes: int) -> Accelerator:
 @pytest.mark.parametrize("ring_bytes", [0, 3333, 65536])
 def test_plans_on_shipped_targets(target: str, ring_bytes: int) -> None:
     accelerator = squeezed(target, 4096, ring_bytes)
-    workload = varied_workload(ring_bytes, 9, accelerator.default_type)
+    workload = varied_workload(ring_bytes, 7, accelerator.default_type)
     problem = build_problem(workload, accelerator)
     made = 0
     for seed in range(3):

@@ -85,7 +85,7 @@ def test_a_fixed_plan_takes_what_the_engine_says(problem: PlacementProblem, seed
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(problems(max_ops=15), st.integers(0, 2**32 - 1), st.integers(0, 31), st.floats(0.05, 0.99))
 def test_a_slower_machine_is_never_faster(
     problem: PlacementProblem, seed: int, what: int, factor: float

@@ -58,7 +58,7 @@ def slow_overflow(problem: PlacementProblem, homes: list[int]) -> int:
     return worst
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(problems(), st.integers(0, 2**32 - 1))
 def test_on_any_accelerator(problem: PlacementProblem, seed: int) -> None:
     check_twin(problem, seed)

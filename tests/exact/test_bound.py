@@ -33,7 +33,7 @@ def proven(problem: PlacementProblem) -> tuple[float, Solved]:
     return (np.inf if solved.infeasible else exact.lower_bound_s(solved)), solved
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(small_problems())
 def test_bound_is_below_every_placement(problem: PlacementProblem) -> None:
     bound_s, _ = proven(problem)
@@ -44,7 +44,7 @@ def test_bound_is_below_every_placement(problem: PlacementProblem) -> None:
         assert bound_s <= best_s * (1 + SLACK)
 
 
-@settings(max_examples=150)
+@settings(max_examples=120)
 @given(streaming_problems())
 def test_bound_where_streams_matter(problem: PlacementProblem) -> None:
     bound_s, _ = proven(problem)
