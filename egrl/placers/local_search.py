@@ -22,9 +22,6 @@ I8 = NDArray[np.int8]
 MAX_VICTIMS = 12
 """Tensors that one step may demote."""
 
-CANDIDATES = 8
-"""Tensors among which the one to demote is chosen."""
-
 STEPS_PER_EVALUATION = 10
 """A search whose proposals hardly ever fit gives up after so many."""
 
@@ -63,19 +60,16 @@ def _victim(
 ) -> int:
     """A tensor of tier `k` that is live where the tier is fullest, or -1.
 
-    Of `CANDIDATES` that are large enough to be of use it is the one that costs least to demote,
-    each cost multiplied by a random number between 1 and 1 + noise; with infinite noise a larger
-    one is likelier, and nothing else counts.
+    With infinite noise any of them; otherwise the one that costs least to demote, each cost
+    multiplied by a random number between 1 and 1 + noise.
     """
     worst = 0
     if state.tier_LF[k, PEAK] > 0:
         while state.live_LN[k, worst] < state.tier_LF[k, PEAK]:
             worst += 1
-    least_bytes = max(1, tier_overflow(tables, state, k) // MAX_VICTIMS)
     first = random_below(random, free.shape[0])
     found = -1
     least = np.inf
-    left = CANDIDATES
     for n in range(free.shape[0]):
         position = first + n
         if position >= free.shape[0]:
@@ -86,37 +80,25 @@ def _victim(
             tables.tier_H[home] == k
             and t != skip
             and tables.tensor_TF[t, START] <= worst < tables.tensor_TF[t, END]
-            and tables.size_bytes_TH[t, home] >= least_bytes
+            and tables.size_bytes_TH[t, home] > 0
         ):
             if noise == np.inf:
-                cost = 1.0 / (tables.size_bytes_TH[t, home] * random_unit(random))
-            else:
-                cost = cost_TH[t, home] * (1.0 + noise * random_unit(random))
+                return int(t)
+            cost = cost_TH[t, home] * (1.0 + noise * random_unit(random))
             if cost < least:
                 least, found = cost, t
-            left -= 1
-            if left == 0:
-                break
     return int(found)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _has_room(tables: Tables, state: State, t: int, home: int) -> bool:
-    """Whether a tensor that is elsewhere fits into a home over its whole lifetime."""
-    k = tables.tier_H[home]
-    room = -tier_overflow(tables, state, k) - tables.size_bytes_TH[t, home]
-    start, end = tables.tensor_TF[t, START], tables.tensor_TF[t, END]
-    if room >= 0 or end - start == state.live_LN.shape[1]:
-        return bool(room >= 0)
-    limit = state.tier_LF[k, PEAK] + room
-    for i in range(start, end):
-        if state.live_LN[k, i] > limit:
-            return False
-    return True
+    """Whether a tensor fits even if it were live where the tier is fullest."""
+    room = -tier_overflow(tables, state, tables.tier_H[home])
+    return bool(tables.size_bytes_TH[t, home] <= room)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _other_home(
+def _demoted_home(
     tables: Tables, state: State, t: int, k: int, vacated: int, random: NDArray[np.uint64]
 ) -> int:
     """A home outside tier `k`: the vacated one, or the innermost with room, or the outermost."""
@@ -128,8 +110,8 @@ def _other_home(
         return vacated
     found = -1
     for h in range(tables.tier_H.shape[0]):
-        elsewhere = tables.tier_H[h] != k and tables.allowed_TH[t, h]
-        if elsewhere and (_has_room(tables, state, t, h) or (found < 0 and tables.tier_H[h] < k)):
+        outside = tables.tier_H[h] < k and tables.allowed_TH[t, h]
+        if outside and (found < 0 or _has_room(tables, state, t, h)):
             found = h
     return found
 
@@ -203,7 +185,7 @@ def search_steps(
                 if k > 0 and count <= MAX_VICTIMS:
                     t = _victim(tables, state, free, cost_TH, k, moved[0], random, noise)
                     if t >= 0:
-                        home = _other_home(tables, state, t, k, vacated, random)
+                        home = _demoted_home(tables, state, t, k, vacated, random)
             elif count > 1:
                 while left > 0 and home < 0:
                     left -= 1
