@@ -2,9 +2,9 @@
 
 From everything in the outermost tier: for one op after another all combinations of two choices are
 tried, one home for its weights and states and one for its outputs and scratch, with all else fixed;
-the best that fits stays, and at a tie what was there. After the last op it begins anew, until the
-budget ends or a whole sweep changes nothing. A tensor belongs to the first op that uses it, and a
-tensor that may not live in the home of its slot keeps the one that it has.
+the best that fits and has addresses stays, and at a tie what was there. After the last op it begins
+anew, until the budget ends or a whole sweep changes nothing. A tensor belongs to the first op that
+uses it, and a tensor that may not live in the home of its slot keeps the one that it has.
 """
 
 from dataclasses import dataclass
@@ -38,11 +38,12 @@ class GreedyDp(Placer):
         """See `Placer.place`."""
         search = Search(problem, budget, progress)
         decoder = build_decoder(problem)
-        rectifier = build_rectifier(problem, decoder.tables, decoder.values)
         homes_T = AllOutermost().homes(problem, decoder)
         now_s, _ = evaluate(problem, homes_T)
         search.evaluations = 1
-        offer_addressable(search, rectifier, homes_T, now_s)
+        offer_addressable(search, build_rectifier(problem), homes_T, now_s)
+        if search.best_homes_T is not None:
+            homes_T, now_s = search.best_homes_T, search.best_s
         changed = True
         while changed and not search.exhausted:
             changed = False
@@ -57,11 +58,13 @@ class GreedyDp(Placer):
                 found = evaluate_batch(problem, candidates_PT)
                 search.evaluations += len(candidates_PT)
                 latency_P = np.where(found.feasible_P, found.latency_s_P, np.inf)
-                best = int(latency_P.argmin())
-                if latency_P[best] < now_s:
-                    homes_T, now_s = candidates_PT[best], float(latency_P[best])
-                    changed = True
-                    offer_addressable(search, rectifier, homes_T, now_s)
+                for best in np.argsort(latency_P, kind="stable").tolist():
+                    if not latency_P[best] < now_s:
+                        break
+                    if search.offer(candidates_PT[best], float(latency_P[best])):
+                        homes_T, now_s = candidates_PT[best], float(latency_P[best])
+                        changed = True
+                        break
         return search.result()
 
 
