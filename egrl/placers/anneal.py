@@ -3,7 +3,7 @@
 After Kirkpatrick, Gelatt and Vecchi, "Optimization by simulated annealing" (Science 220, 1983). A
 move changes one tensor's home; tensors that are in the way are demoted at random, and the space
 that they leave is offered to others. Cycles of cooling follow one another, each from the best
-placement so far, hot and mild in turn and each longer than the one before.
+placement so far, mild and hot in turn and each longer than the one before.
 """
 
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ class Anneal(Placer):
     """
 
     start_T: NDArray[np.int8] | None = None
-    hot: tuple[float, ...] = (5e-3, 1e-3)
+    hot: tuple[float, ...] = (2e-3, 1e-2)
     cold: float = 1e-5
     cycle_evaluations: int = 20_000
-    growth: float = 2.0
+    growth: float = 1.5
     refills: int = 8
 
     def place(
