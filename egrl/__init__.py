@@ -17,11 +17,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from accelerator_sim.report_case import Advice, ReportCase
     from accelerator_sim.report_csv import report_csv
     from accelerator_sim.report_text import report_text
     from accelerator_sim.targets import load_target
     from accelerator_sim.trace import trace_json
-    from egrl.api import CompileOutcome, Simulation, compile, run, simulate, verify
+    from egrl.api import CompileOutcome, compile, run, simulate, verify
     from graph_ir.errors import EgrlError, InputError, UnmetRequirementError
     from runtime.check_plan import check_artifact_plan
     from runtime.execute import run_artifact
@@ -32,8 +33,9 @@ __version__ = "0.1.0"
 
 # Public name to the module that defines it.
 _PUBLIC: dict[str, str] = {
+    "Advice": "accelerator_sim.report_case",
     "CompileOutcome": "egrl.api",
-    "Simulation": "egrl.api",
+    "ReportCase": "accelerator_sim.report_case",
     "compile": "egrl.api",
     "run": "egrl.api",
     "simulate": "egrl.api",
@@ -54,10 +56,11 @@ _PUBLIC: dict[str, str] = {
 }
 
 __all__ = [
+    "Advice",
     "CompileOutcome",
     "EgrlError",
     "InputError",
-    "Simulation",
+    "ReportCase",
     "UnmetRequirementError",
     "__version__",
     "check_artifact_plan",

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from accelerator_sim.report_case import Advice, ReportCase
 from egrl.compilation import CompileOutcome, compile_model
-from egrl.simulation import Simulation, simulate_sources
+from egrl.simulation import simulate_sources
 from runtime.execute import run_artifact
 from runtime.load import load_artifact, verify_artifact
 
@@ -15,8 +16,9 @@ compile = compile_model
 simulate = simulate_sources
 
 __all__ = [
+    "Advice",
     "CompileOutcome",
-    "Simulation",
+    "ReportCase",
     "compile",
     "load_artifact",
     "run",

@@ -1,20 +1,20 @@
 """`simulate`: the report of an artifact as it is planned, or of a model placed now."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelerator_sim.plan import Plan
+from accelerator_sim.plan_builder import build_plan
 from accelerator_sim.problem import PlacementProblem, build_problem
-from accelerator_sim.report import Report
+from accelerator_sim.report_case import ReportCase
 from accelerator_sim.targets import load_target
-from accelerator_sim.timeline import Timeline
 from egrl.budget import parse_budget
 from egrl.compilation import prepare
 from egrl.placement import Placed, place, report_placement
+from egrl.placers import PLACERS
 from egrl.placers.base import PlacerResult, Progress, no_progress
 from graph_ir.errors import InputError
 from graph_ir.load import load_model
@@ -23,27 +23,7 @@ from runtime.load import Artifact, load_artifact
 from runtime.manifest import TARGET_FILE
 
 DEFAULT_TARGET = "nnp-i"
-
-
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """One graph, simulated.
-
-    Attributes:
-        name: of the source, and of its graph.
-        report: latency, references, rows.
-        timeline: traced.
-        problem: workload and accelerator.
-        homes: a home per tensor.
-        note: what a reader must know, or "".
-    """
-
-    name: str
-    report: Report
-    timeline: Timeline
-    problem: PlacementProblem
-    homes: tuple[int, ...]
-    note: str
+DEFAULT_PLACER = "auto"
 
 
 def simulate_sources(
@@ -52,11 +32,11 @@ def simulate_sources(
     target: str | None = None,
     precision: str | None = None,
     dims: Mapping[str, int] | None = None,
-    placer: str = "auto",
+    placers: Sequence[str] = (),
     budget: str = "10s",
     seed: int = 0,
     progress: Progress = no_progress,
-) -> list[Simulation]:
+) -> list[ReportCase]:
     """Simulate artifacts (folders) and models (files).
 
     Args:
@@ -64,9 +44,10 @@ def simulate_sources(
         target: accelerator; an artifact on another target than its own is placed again.
         precision: execution type of models.
         dims: extents of symbolic dimensions of models.
-        placer: where something must be placed.
-        budget: of the placer.
-        seed: of the placer.
+        placers: a case for each of them; `auto` where none is named. An artifact on its own
+            target is always shown as it is planned, and placed again only by those named here.
+        budget: of each placer.
+        seed: of each placer.
         progress: told of improvements.
 
     Raises:
@@ -74,56 +55,64 @@ def simulate_sources(
         UnmetRequirementError: no plan fits.
     """
     limits = parse_budget(budget)
-    result: list[Simulation] = []
+    for placer in placers:
+        if placer not in PLACERS:
+            raise InputError(f"placer {placer}: unknown; expected one of {', '.join(PLACERS)}")
+    asked = tuple(dict.fromkeys(placers))
+    result: list[ReportCase] = []
     for source in sources:
         path = Path(source)
         if not path.is_dir():
             ready = prepare(path, target or DEFAULT_TARGET, precision, dims or {})
-            placed = place(ready.problem, placer, limits, seed, progress, path.stem)
-            result.append(_simulation(path.name, ready.problem, placed, ""))
+            for placer in asked or (DEFAULT_PLACER,):
+                placed = place(ready.problem, placer, limits, seed, progress, path.stem)
+                result.append(_case(path.name, ready.problem, placed))
             continue
         artifact = load_artifact(path)
-        result += [
-            _simulate_graph(artifact, graph, target, placer, budget, seed, progress)
-            for graph in artifact.manifest.graphs
-        ]
+        for graph in artifact.manifest.graphs:
+            result += _graph_cases(artifact, graph, target, asked, budget, seed, progress)
     return result
 
 
-def _simulate_graph(
+def _graph_cases(
     artifact: Artifact,
     graph: str,
     target: str | None,
-    placer: str,
+    placers: Sequence[str],
     budget: str,
     seed: int,
     progress: Progress,
-) -> Simulation:
+) -> list[ReportCase]:
     own_target = str(artifact.path / TARGET_FILE)
     accelerator = load_target(target or own_target)
     problem = problem_of_artifact(artifact, graph, target or own_target)
     name = f"{artifact.path.name}:{graph}"
-    if accelerator == load_target(own_target):
-        homes_T = planned_homes(problem, artifact.plans[graph])
-        planned = artifact.reports[graph]
-        result = PlacerResult(homes_T, planned.latency_s, 0, 0.0, planned.lower_bound_s)
-        placed = report_placement(
-            problem, planned.placer, result, planned.references, planned.model
+    is_own = accelerator == load_target(own_target)
+    cases = [_planned_case(artifact, graph, problem, name)] if is_own else []
+    made_for = "" if is_own else f"compiled for {artifact.manifest.target}; "
+    for placer in placers or (() if is_own else (DEFAULT_PLACER,)):
+        model = artifact.reports[graph].model
+        placed = place(problem, placer, parse_budget(budget), seed, progress, model)
+        note = f"{made_for}placed again for {accelerator.name} with {placer}, {budget}"
+        cases.append(_case(name, problem, placed, note))
+    return cases
+
+
+def _planned_case(
+    artifact: Artifact, graph: str, problem: PlacementProblem, name: str
+) -> ReportCase:
+    """An artifact's graph as its plan says."""
+    plan, planned = artifact.plans[graph], artifact.reports[graph]
+    homes_T = planned_homes(problem, plan)
+    result = PlacerResult(homes_T, planned.latency_s, 0, 0.0, planned.lower_bound_s)
+    placed = report_placement(problem, planned.placer, result, planned.references, planned.model)
+    if abs(placed.timeline.latency_s - planned.latency_s) > 1e-9 * planned.latency_s:
+        raise InputError(
+            f"{artifact.path}: {graph}: expected the reported latency "
+            f"{planned.latency_s!r} s, got {placed.timeline.latency_s!r} s: it was compiled by "
+            "another version of the simulator; compile it again"
         )
-        if abs(placed.timeline.latency_s - planned.latency_s) > 1e-9 * planned.latency_s:
-            raise InputError(
-                f"{artifact.path}: {graph}: expected the reported latency "
-                f"{planned.latency_s!r} s, got {placed.timeline.latency_s!r} s: it was compiled by "
-                "another version of the simulator; compile it again"
-            )
-        return _simulation(name, problem, placed, "")
-    model = artifact.reports[graph].model
-    placed = place(problem, placer, parse_budget(budget), seed, progress, model)
-    note = (
-        f"compiled for {artifact.manifest.target}; placed again for {accelerator.name} with "
-        f"{placer}, {budget}"
-    )
-    return _simulation(name, problem, placed, note)
+    return _case(name, problem, placed, plan=plan)
 
 
 def problem_of_artifact(artifact: Artifact, graph: str, target: str) -> PlacementProblem:
@@ -167,7 +156,13 @@ def planned_homes(problem: PlacementProblem, plan: Plan) -> NDArray[np.int8]:
     return homes_T
 
 
-def _simulation(name: str, problem: PlacementProblem, placed: Placed, note: str) -> Simulation:
-    return Simulation(
-        name, placed.report, placed.timeline, problem, tuple(placed.homes_T.tolist()), note
-    )
+def _case(
+    name: str,
+    problem: PlacementProblem,
+    placed: Placed,
+    note: str = "",
+    plan: Plan | None = None,
+) -> ReportCase:
+    homes = tuple(placed.homes_T.tolist())
+    made = plan or build_plan(problem, homes, placed.timeline)
+    return ReportCase(name, note, placed.report, placed.timeline, problem, homes, made)
