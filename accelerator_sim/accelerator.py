@@ -8,47 +8,8 @@ from typing import Literal
 
 import msgspec
 
-
-class Quantity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A number and where it comes from.
-
-    Attributes:
-        value: in the SI unit that the field's name states.
-        source: document, page or table.
-        assumed: True where it was not published; then `reason` says why this value.
-        reason: why the value was assumed, or how it was derived.
-    """
-
-    value: float
-    source: str = ""
-    assumed: bool = False
-    reason: str = ""
-
-
-class MacArray(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The matrix unit of one core.
-
-    Attributes:
-        dataflow: `dot-grid` computes rows x columns outputs and reduces `depth` products of each
-            a cycle; the three others are systolic arrays of rows x columns cells with that
-            operand held still.
-        rows: of the grid (output pixels), or of the systolic array.
-        columns: of the grid (output channels), or of the systolic array.
-        depth: products reduced per output and cycle at `full_rate_type` (dot-grid only, else 1).
-        full_rate_type: execution type at which rows * columns * depth products take one cycle.
-        relative_rate: multiply-accumulates a cycle relative to the full rate, for each
-            `activation*weight` type pair. A pair that is missing cannot be executed.
-        weight_double_buffer: systolic arrays: loading the next weights overlaps with computing.
-    """
-
-    dataflow: Literal["dot-grid", "weight-stationary", "output-stationary", "input-stationary"]
-    rows: int
-    columns: int
-    depth: int
-    full_rate_type: str
-    relative_rate: dict[str, Quantity]
-    weight_double_buffer: bool
-    source: str
+from accelerator_sim.mac_array import MacArray
+from accelerator_sim.quantity import Quantity
 
 
 class VectorUnit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,9 +17,12 @@ class VectorUnit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         lanes: elementary operations a cycle, for each execution type.
+        family_rate: speed relative to `lanes` of an op family (a value of `OpFamily`); 1 where a
+            family is not named.
     """
 
     lanes: dict[str, Quantity]
+    family_rate: dict[str, Quantity] = {}
 
 
 class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,7 +33,8 @@ class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         scope: `shared` by all cores or `per-core`.
         capacity_bytes: what a plan may use.
         read_bytes_per_s: sustained.
-        write_bytes_per_s: sustained; reads and writes share the tier's time.
+        write_bytes_per_s: sustained.
+        ports: `shared`: reads and writes take turns; `separate`: they overlap.
         latency_s: of a read that nothing hides.
         energy_j_per_byte: read or written.
         alignment_bytes: of every address.
@@ -84,6 +49,7 @@ class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_bytes_per_s: Quantity
     latency_s: Quantity
     energy_j_per_byte: Quantity
+    ports: Literal["shared", "separate"] = "shared"
     alignment_bytes: int = 64
     weight_modes: list[Literal["replicated", "partitioned"]] = []
     activation_modes: list[Literal["replicated", "partitioned"]] = []
@@ -168,6 +134,8 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             while the other half fills).
         launch_overhead_s: per op.
         layout_channels: activations are stored with channels rounded up to this.
+        groups: independent inferences at a time, each on `cores` of its own (throughput mode);
+            what they share is charged to all of them.
         streamed_views: view ops (Transpose, Slice, ...) that the DMA executes while reading.
         layout_exchange: an activation that its consumer wants in another layout than its
             producer wrote costs a pass through the vector unit.
@@ -192,6 +160,7 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     published_peak: PublishedPeak | None = None
     layout_channels: int = 1
     layout_exchange: bool = False
+    groups: int = 1
     streamed_views: list[str] = []
 
     @property

@@ -1,6 +1,6 @@
 """The placement problem: a workload on an accelerator, as flat arrays that compiled code walks.
 
-Axis letters: N ops, T tensors, H homes, L tiers, K resources (tiers, interconnect, port),
+Axis letters: N ops, T tensors, H homes, L tiers, K resources (`resource_names`),
 V variants of all ops, E operand rows of all ops, C cells (row, variant, home).
 """
 
@@ -15,6 +15,7 @@ from accelerator_sim.cost.traffic import (
     STREAMED_KINDS,
     OperandUse,
     operand_use,
+    resource_names,
     resource_seconds,
 )
 from accelerator_sim.cost.variants import Variant, variants_of
@@ -163,6 +164,8 @@ def _sizes(
         for h, home in enumerate(homes):
             align = accelerator.tiers[home.tier].alignment_bytes
             share = -(-stored // accelerator.core_count) if home.mode == "partitioned" else stored
+            if home.mode == "shared" and tensor.kind is not TensorKind.WEIGHT:
+                share *= accelerator.groups  # every group has its own activations
             size_TH[t, h] = -(-share // align) * align
     return size_TH
 
@@ -301,7 +304,7 @@ def _flatten(
         variant_start.append(variant_start[-1] + len(variants))
         row_start.append(len(row_tensor))
     seconds = {id(use): resource_seconds(use, accelerator) for use in memo.values()}
-    resources = len(accelerator.tiers) + 2
+    resources = len(resource_names(accelerator))
     streaming = accelerator.streaming
     flat_variants = [variant for variants in variants_N for variant in variants]
     pricing = (

@@ -8,8 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from accelerator_sim.accelerator import Accelerator, Home
-from accelerator_sim.cost.mac_array import relative_rate
-from accelerator_sim.cost.traffic import OperandUse, operand_use, resource_seconds
+from accelerator_sim.cost.mac_array.rates import relative_rate
+from accelerator_sim.cost.traffic import (
+    OperandUse,
+    operand_use,
+    resource_names,
+    resource_seconds,
+)
 from accelerator_sim.cost.variants import Variant
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.timeline import OpTrace, TierUse, Timeline, Transfer
@@ -104,7 +109,7 @@ def _price_variant(
 ) -> _PricedOp:
     accelerator = problem.accelerator
     op = problem.workload.ops[index]
-    own_s = [0.0] * (len(accelerator.tiers) + 2)
+    own_s = [0.0] * len(resource_names(accelerator))
     streams = [_Stream(tier) for tier in range(len(accelerator.tiers))]
     uses: list[OperandUse] = []
     own_latency = late_latency = 0.0
@@ -251,7 +256,7 @@ def _trace(
     late_s: list[float],
 ) -> OpTrace:
     accelerator = problem.accelerator
-    names = [tier.name for tier in accelerator.tiers] + ["interconnect", "port"]
+    names = resource_names(accelerator)
     core_s = max([this.variant.compute_s, *busy_s])
     bounds = {"mac": this.variant.mac_s, "vector": this.variant.vector_s}
     bounds |= dict(zip(names, busy_s, strict=True))
@@ -310,11 +315,7 @@ def _ideal_mac_seconds(op: Op, accelerator: Accelerator) -> float:
     array = accelerator.mac_array
     if array is None:
         return 0.0
-    macs_per_s = (
-        accelerator.core_count
-        * (array.rows * array.columns * array.depth)
-        * accelerator.clock_hz.value
-    )
+    macs_per_s = accelerator.core_count * array.macs_per_cycle * accelerator.clock_hz.value
     return sum(
         work.macs / (macs_per_s * relative_rate(array, work.left_type, work.right_type))
         for work in op.mac_work
@@ -392,7 +393,10 @@ def _tier_use(
             for use in this.uses
         )
         written = sum(use.written_bytes[k] for this in priced for use in this.uses)
-        busy = read / tier.read_bytes_per_s.value + written / tier.write_bytes_per_s.value
+        turns = accelerator.groups if tier.scope == "shared" else 1
+        read_s = turns * read / tier.read_bytes_per_s.value
+        write_s = turns * written / tier.write_bytes_per_s.value
+        busy = max(read_s, write_s) if tier.ports == "separate" else read_s + write_s
         peak = max((row[k] for row in live), default=0)
         if k == len(accelerator.tiers) - 1:
             peak += staging

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from accelerator_sim.accelerator import Accelerator, Quantity, Tier
+from accelerator_sim.accelerator import Accelerator, Tier
+from accelerator_sim.quantity import Quantity
 from accelerator_sim.units import bytes_text, joules_text, number_text, plain, seconds_text
 
 WIDTH = 100

@@ -1,18 +1,21 @@
 """Bytes and seconds that one operand asks of the memories, for the home that it has.
 
-Resources are the tiers (by index), then the interconnect, then the port of one core. Rules
+Resources are the tiers (by index), then the interconnect, then the port of one core, then the
+write ports of tiers that have their own. Rules
 (DESIGN.md, "Cores" and "The timeline"):
 
 - a shared tier is charged the unique bytes once where the target multicasts (the overlap that two
   cores both need too), and no core draws more than its port gives;
 - a replicated tensor is read at the core's own bandwidth; writing one sends every core's share to
-  all others over the interconnect;
+  all others over the interconnect and through their ports;
 - a partitioned tensor is local to an op that splits it the same way (weights and states by
   columns, activations by rows, scratch as its op is split) but for the overlap with its
   neighbours; any other op pays the exchange;
 - a weight or state of an outer tier is streamed: its time on that tier is a stream of the DMA,
   and the op itself reads it from the staging ring in the innermost tier. DMA writes into the ring
-  use the innermost tier's other port and are not charged to the op.
+  use the innermost tier's other port and are not charged to the op;
+- independent inferences on groups of cores take turns on what they share: all seconds of shared
+  tiers and of the interconnect count once per group.
 """
 
 from dataclasses import dataclass
@@ -113,7 +116,9 @@ def operand_use(
             written[home.tier] += share
         elif home.mode == "replicated":
             written[home.tier] += whole
-            interconnect += 0.0 if cores == 1 else whole * (1 if multicast else cores - 1)
+            if cores > 1:
+                interconnect += whole * (1 if multicast else cores - 1)
+                port += whole * (cores - 1) / cores
         else:
             written[home.tier] += whole / cores
             if not matched:
@@ -168,24 +173,40 @@ def _streamed_use(
     if tier.scope == "per-core":
         # Every core's DMA reads the copy beside it, or its part of one.
         sent, arriving = ring if per_core_ring else sent / accelerator.core_count, 0.0
+    turns = accelerator.groups if tier.scope == "shared" else 1
     stream_s = max(
-        sent / tier.read_bytes_per_s.value,
+        turns * sent / tier.read_bytes_per_s.value,
         arriving / accelerator.interconnect.port_bytes_per_s.value,
     )
     nothing = tuple(0.0 for _ in accelerator.tiers)
     return OperandUse(tuple(read), nothing, 0.0, port, home.tier, sent, stream_s, ring, active)
 
 
+def resource_names(accelerator: Accelerator) -> list[str]:
+    """What the resources are called, in their order."""
+    writes = [f"{tier.name} write" for tier in accelerator.tiers if tier.ports == "separate"]
+    return [*(tier.name for tier in accelerator.tiers), "interconnect", "port", *writes]
+
+
 def resource_seconds(use: OperandUse, accelerator: Accelerator) -> tuple[float, ...]:
-    """Busy seconds of every resource: the tiers, the interconnect, the port of one core."""
-    tiers = [
-        read / tier.read_bytes_per_s.value + written / tier.write_bytes_per_s.value
-        for tier, read, written in zip(
-            accelerator.tiers, use.read_bytes, use.written_bytes, strict=True
-        )
-    ]
+    """Busy seconds of every resource, in the order of `resource_names`."""
+    tiers: list[float] = []
+    write_ports: list[float] = []
+    for tier, read, written in zip(
+        accelerator.tiers, use.read_bytes, use.written_bytes, strict=True
+    ):
+        turns = accelerator.groups if tier.scope == "shared" else 1
+        read_s = turns * read / tier.read_bytes_per_s.value
+        write_s = turns * written / tier.write_bytes_per_s.value
+        if tier.ports == "separate":
+            tiers.append(read_s)
+            write_ports.append(write_s)
+        else:
+            tiers.append(read_s + write_s)
+    interconnect = accelerator.interconnect
     return (
         *tiers,
-        use.interconnect_bytes / accelerator.interconnect.bytes_per_s.value,
-        use.port_bytes / accelerator.interconnect.port_bytes_per_s.value,
+        accelerator.groups * use.interconnect_bytes / interconnect.bytes_per_s.value,
+        use.port_bytes / interconnect.port_bytes_per_s.value,
+        *write_ports,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.cost.mac_array import array_cycles
+from accelerator_sim.mac_array import MacArray
 from graph_ir.errors import InputError
 from graph_ir.workload import MacWork, Op, Operand, Role, Split
 
@@ -112,7 +113,8 @@ def _variants_of_split(
         vector_ops += 2.0 * op.macs
     else:
         shares = [core_work(work, split, cores) for work in op.mac_work]
-        mac_s = sum(array_cycles(accelerator.mac_array, work) for work in shares) / clock_hz
+        cycles = sum(array_cycles(accelerator.mac_array, work) for work in shares)
+        mac_s = cycles / (_mac_rate(op, accelerator.mac_array) * clock_hz)
     vector_s = vector_ops / (cores * _lanes(op, accelerator) * clock_hz)
     return [
         Variant(split, cores, order, passes, mac_s, vector_s, accelerator.launch_overhead_s.value)
@@ -128,7 +130,15 @@ def _lanes(op: Op, accelerator: Accelerator) -> float:
             f"op {op.name}: {accelerator.name} has no vector rate for {op.execution_type}; "
             f"it has {known}"
         )
-    return lanes.value
+    family_rate = accelerator.vector_unit.family_rate.get(op.family.value)
+    return lanes.value * (1.0 if family_rate is None else family_rate.value)
+
+
+def _mac_rate(op: Op, array: MacArray) -> float:
+    """Measured speed of the op's family relative to the computed cycles."""
+    depthwise = bool(op.mac_work) and all(work.depthwise for work in op.mac_work)
+    rate = array.family_rate.get("depthwise" if depthwise else op.family.value)
+    return 1.0 if rate is None else rate.value
 
 
 def _loop_orders(

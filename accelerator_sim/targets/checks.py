@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from accelerator_sim.accelerator import Accelerator, Quantity, Tier
+from accelerator_sim.accelerator import Accelerator, Tier
+from accelerator_sim.quantity import Quantity
 from graph_ir.datatypes import BITS
+from graph_ir.workload import OpFamily
 
 TARGET_SCHEMA = 1
 
@@ -18,6 +20,9 @@ LARGEST_QUANTUM = 1 << 20
 
 RESOURCES = ("mac", "vector", "interconnect", "port")
 """What a report calls the units beside the tiers."""
+
+FAMILIES = tuple(family.value for family in OpFamily)
+MAC_FAMILIES = ("conv", "depthwise", "matmul", "attention")
 
 _TIER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -40,6 +45,8 @@ def problems_of(a: Accelerator) -> Iterator[tuple[str, str]]:
             yield key, f"expected at least 1, got {getattr(a, key).value}"
     if a.cores.value != int(a.cores.value):
         yield "cores", f"expected a whole number, got {a.cores.value}"
+    if not 1 <= a.groups <= LARGEST_QUANTUM:
+        yield "groups", f"expected 1 to {LARGEST_QUANTUM}, got {a.groups}"
     if not 1 <= a.layout_channels <= LARGEST_QUANTUM:
         expected = f"expected 1 to {LARGEST_QUANTUM}"
         yield "layout_channels", f"{expected}, got {a.layout_channels}"
@@ -136,15 +143,22 @@ def _unit_problems(a: Accelerator) -> Iterator[tuple[str, str]]:
             yield f"vector_unit.lanes.{name}", f"expected a type of {', '.join(BITS)}"
         if lanes.value <= 0:
             yield f"vector_unit.lanes.{name}", "expected more than 0"
+    for unit, table, known in (
+        ("vector_unit", a.vector_unit.family_rate, FAMILIES),
+        ("mac_array", getattr(a.mac_array, "family_rate", {}), MAC_FAMILIES),
+    ):
+        for name, rate in table.items():
+            if name not in known:
+                yield f"{unit}.family_rate.{name}", f"expected one of {', '.join(known)}"
+            if rate.value <= 0:
+                yield f"{unit}.family_rate.{name}", "expected more than 0"
     if a.default_type not in a.vector_unit.lanes:
         yield "default_type", f"{a.default_type} has no lanes in vector_unit"
     if a.mac_array is None:
         return
     array = a.mac_array
-    if min(array.rows, array.columns, array.depth) < 1:
-        yield "mac_array", "expected rows, columns and depth of at least 1"
-    if array.dataflow != "dot-grid" and array.depth != 1:
-        yield "mac_array.depth", f"expected 1 in a systolic array, got {array.depth}"
+    if array.rows < 1 or array.columns < 1 or array.macs_per_cycle < 1:
+        yield "mac_array", "expected extents of at least 1"
     if not array.source:
         yield "mac_array.source", "expected a source"
     for pair, rate in array.relative_rate.items():
@@ -175,7 +189,7 @@ def _unit_problems(a: Accelerator) -> Iterator[tuple[str, str]]:
             yield "published_peak.type_pair", f"mac_array has no rate for {peak.type_pair}"
             return
         derived = (
-            2 * a.cores.value * array.rows * array.columns * array.depth
+            2 * a.cores.value * a.groups * array.macs_per_cycle
             * rate_quantity.value * a.clock_hz.value
         )  # fmt: skip
         if abs(derived / peak.ops_per_s - 1) > peak.tolerance:

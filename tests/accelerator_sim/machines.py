@@ -5,7 +5,8 @@ from typing import Literal
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from accelerator_sim.accelerator import Accelerator, Quantity, Streaming, Tier
+from accelerator_sim.accelerator import Accelerator, Streaming, Tier
+from accelerator_sim.quantity import Quantity
 from accelerator_sim.targets import load_target
 
 TARGETS = ("nnp-i", "nnp-i-partitioned", "ethos-u65-512")
@@ -29,6 +30,7 @@ def tier(
     latency: float = 0.0,
     energy: float = 0.0,
     alignment: int = 1,
+    ports: Literal["shared", "separate"] = "shared",
     weight_modes: list[Literal["replicated", "partitioned"]] | None = None,
     activation_modes: list[Literal["replicated", "partitioned"]] | None = None,
 ) -> Tier:
@@ -41,6 +43,7 @@ def tier(
         write_bytes_per_s=quantity(write),
         latency_s=quantity(latency),
         energy_j_per_byte=quantity(energy),
+        ports=ports,
         alignment_bytes=alignment,
         weight_modes=(weight_modes or ["replicated"]) if per_core else [],
         activation_modes=(activation_modes or ["replicated"]) if per_core else [],
@@ -85,6 +88,7 @@ def accelerators(draw: st.DrawFn, capacities: tuple[int, int] = (1 << 14, 1 << 2
                 latency=draw(st.sampled_from((0.0, 1e-8, 2e-7))),
                 energy=1e-12 * (index + 1),
                 alignment=draw(st.sampled_from((1, 16, 64))),
+                ports=draw(st.sampled_from(("shared", "shared", "separate"))),
                 weight_modes=draw(st.sampled_from(MODES if innermost else MODES[:1])),
                 activation_modes=draw(st.sampled_from(MODES)),
             )
@@ -101,6 +105,7 @@ def accelerators(draw: st.DrawFn, capacities: tuple[int, int] = (1 << 14, 1 << 2
         launch_overhead_s=quantity(draw(st.sampled_from((0.0, 5e-7)))),
         layout_channels=draw(st.sampled_from((1, 16, 48))),
         layout_exchange=draw(st.booleans()),
+        groups=draw(st.sampled_from((1, 1, 4))),
         mac_array=draw(st.sampled_from((base.mac_array, base.mac_array, None))),
         interconnect=replace(
             base.interconnect,

@@ -2,11 +2,12 @@
 
 from typing import Literal
 
+import msgspec
 import pytest
 
-from accelerator_sim.accelerator import MacArray
 from accelerator_sim.cost.mac_array import array_cycles
 from accelerator_sim.cost.variants import core_work
+from accelerator_sim.mac_array import MacArray
 from graph_ir.errors import InputError
 from graph_ir.workload import MacWork, Split
 from tests.accelerator_sim.machines import quantity
@@ -14,23 +15,22 @@ from tests.accelerator_sim.machines import quantity
 Dataflow = Literal["dot-grid", "weight-stationary", "output-stationary", "input-stationary"]
 
 
+RATES = {
+    "int8*int8": quantity(1.0),
+    "fp16*fp16": quantity(0.5),
+    "fp32*fp32": quantity(0.125),
+}
+
+
 def array(
     dataflow: Dataflow, rows: int, columns: int, depth: int = 1, double: bool = False
 ) -> MacArray:
-    return MacArray(
-        dataflow=dataflow,
-        rows=rows,
-        columns=columns,
-        depth=depth,
-        full_rate_type="int8",
-        relative_rate={
-            "int8*int8": quantity(1.0),
-            "fp16*fp16": quantity(0.5),
-            "fp32*fp32": quantity(0.125),
-        },
-        weight_double_buffer=double,
-        source="a test",
-    )
+    given = {"rows": rows, "columns": columns, "full_rate_type": "int8", "source": "a test"}
+    if dataflow == "dot-grid":
+        given["depth"] = depth
+    if dataflow == "weight-stationary":
+        given["weight_double_buffer"] = double
+    return msgspec.convert({"dataflow": dataflow, "relative_rate": RATES, **given}, MacArray)
 
 
 def product(m: int, k: int, n: int, data_type: str = "int8", batch: int = 1) -> MacWork:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from accelerator_sim.accelerator import Accelerator, Quantity, homes_of
+from accelerator_sim.accelerator import Accelerator, homes_of
+from accelerator_sim.quantity import Quantity
 from accelerator_sim.targets import TARGETS, load_target, parse_target, target_text
 from accelerator_sim.targets.checks import problems_of
 from graph_ir.errors import InputError
@@ -227,7 +228,7 @@ PUBLISHED["nnp-i-partitioned"] = PUBLISHED["nnp-i"]
 
 def _facts(a: Accelerator) -> dict[str, float]:
     assert a.mac_array is not None
-    macs = a.mac_array.rows * a.mac_array.columns * a.mac_array.depth
+    macs = a.mac_array.macs_per_cycle
     facts = {
         "cores": a.cores.value,
         "MACs a cycle and core": macs,

@@ -4,11 +4,11 @@ from accelerator_sim.accelerator import (
     Accelerator,
     Energy,
     Interconnect,
-    MacArray,
     Streaming,
     Tier,
     VectorUnit,
 )
+from accelerator_sim.mac_array import MacArray
 from graph_ir.workload import (
     MacWork,
     Op,
