@@ -21,8 +21,8 @@ FLAGS = {
         "--constraints", "--evaluator", "--write-problem", "-o", "--out",
     ],
     "simulate": [
-        "sources", "--target", "--precision", "--budget", "--seed", "--dim", "--html", "--trace",
-        "--csv", "--json",
+        "sources", "--target", "--precision", "--placer", "--budget", "--seed", "--dim",
+        "--advice", "--no-advice", "--html", "--markdown", "--trace", "--csv", "--json",
     ],
     "run": ["artifact", "--inputs", "-o", "--out", "--check-plan", "--graph", "--threads"],
     "inspect": ["artifact"],
