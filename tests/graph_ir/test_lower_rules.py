@@ -6,7 +6,7 @@ import pytest
 
 from graph_ir.errors import InputError
 from graph_ir.lower import lower
-from graph_ir.workload import MacWork, Op, Role, Split, TensorKind, Workload
+from graph_ir.workload import MacWork, Op, Role, Split, TensorKind, Window, Workload
 from tests.graph_ir.fusion_support import graph
 
 ROWS, COLUMNS = (Split.ROWS,), (Split.COLUMNS,)
@@ -39,7 +39,8 @@ def test_convolution() -> None:
         "float[16,8,3,3] w; float[16] bias",
     )
     op = only(workload)
-    assert op.mac_work == (MacWork(1, 2 * 5 * 6, 8 * 9, 16, kernel_positions=9),)
+    window = Window((10, 12), (3, 3), (2, 2), (1, 1), (5, 6))
+    assert op.mac_work == (MacWork(1, 2 * 5 * 6, 8 * 9, 16, kernel_positions=9, window=window),)
     assert (op.rows, op.columns, op.layout) == (60, 16, "mac")
     assert op.vector_ops == 3 * 2 * 16 * 5 * 6
     assert splits(workload, op) == {
@@ -84,7 +85,8 @@ def test_depthwise_convolution_splits_its_input_by_channel() -> None:
         "float[8,1,3,3] w",
     )
     op = only(workload)
-    assert op.mac_work == (MacWork(8, 36, 9, 1, kernel_positions=9, depthwise=True),)
+    window = Window((6, 6), (3, 3), (1, 1), (1, 1), (6, 6))
+    assert op.mac_work == (MacWork(8, 36, 9, 1, kernel_positions=9, depthwise=True, window=window),)
     assert op.columns == 8
     assert splits(workload, op) == {"x": BOTH, "w": COLUMNS, "y": BOTH}
 
@@ -94,7 +96,8 @@ def test_grouped_convolution_is_not_depthwise() -> None:
         "y = Conv<group: int = 2>(x, w)", "float[1,8,6,6] x", "float[1,4,6,6] y", "float[4,4,1,1] w"
     )
     op = only(workload)
-    assert op.mac_work == (MacWork(2, 36, 4, 2),)
+    window = Window((6, 6), (1, 1), (1, 1), (1, 1), (6, 6))
+    assert op.mac_work == (MacWork(2, 36, 4, 2, window=window),)
     assert splits(workload, op)["x"] == ROWS
 
 
