@@ -120,7 +120,7 @@ def compile_op(
             case.op, sharing, core_bytes, case.layout_ops, accelerator, parameters
         ):
             program = _program(case, flows, tiling, accelerator, servers, parameters)
-            if best is None or (program.alone_s, program.hidden_s) < (best.alone_s, best.hidden_s):
+            if best is None or program.expected_s < best.expected_s:
                 best = program
     assert best is not None  # There is always a sharing and a tiling.
     return best
@@ -196,11 +196,25 @@ def _program(
             loads, stores, mac_s, vector_s, transfers, early, count, parameters.tile_slots
         )
 
-    alone_s = seconds(0)
-    hidden_s = seconds(len(transfers)) if transfers else alone_s
+    alone_s = hidden_s = ringful_s = seconds(0)
+    if transfers:
+        hidden_s = seconds(len(transfers))
+        ringful_s = seconds(_ringful(transfers, accelerator))
     return Program(
-        tuple(loads), tuple(stores), mac_s, vector_s, tuple(transfers), 0, alone_s, hidden_s
-    )
+        tuple(loads), tuple(stores), mac_s, vector_s, tuple(transfers), 0,
+        alone_s, hidden_s, (alone_s + ringful_s) / 2,
+    )  # fmt: skip
+
+
+def _ringful(transfers: Sequence[Transfer], accelerator: Accelerator) -> int:
+    """How many of them the part of the ring that prefetches may use can hold."""
+    streaming = accelerator.streaming
+    room = float(streaming.staging_bytes - 2 * streaming.slice_bytes)
+    for count, transfer in enumerate(transfers):
+        room -= transfer.ring_bytes
+        if room < 0.0:
+            return count
+    return len(transfers)
 
 
 def worth_prefetching(program: Program, servers: Servers, parameters: DetailedParameters) -> int:

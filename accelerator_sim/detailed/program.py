@@ -56,6 +56,7 @@ class Program:
         early: how many of them are worth bringing in before the op begins.
         alone_s: the compiler's estimate with nothing prefetched.
         hidden_s: its estimate with everything prefetched.
+        expected_s: what it chooses by: the mean of nothing and a whole ring prefetched.
     """
 
     loads: tuple[tuple[Request, ...], ...]
@@ -66,6 +67,7 @@ class Program:
     early: int
     alone_s: float
     hidden_s: float
+    expected_s: float
 
 
 def estimate(

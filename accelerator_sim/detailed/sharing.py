@@ -4,7 +4,7 @@ Servers, by index: the tiers (one memory each; of a per-core tier the busiest co
 interconnect, the port of the busiest core, then the write ports of tiers that have their own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accelerator_sim.accelerator import Accelerator, Home
 from graph_ir.workload import MacWork, Op, Operand, Role, Split, TensorKind
@@ -117,10 +117,7 @@ def _part(work: MacWork, split: Split, active: int) -> MacWork:
     else:
         cores_each = active // batch
         batch, columns = 1, -(-columns // cores_each)
-    return MacWork(
-        batch, rows, work.inner, columns, work.kernel_positions, work.depthwise,
-        work.left_type, work.right_type,
-    )  # fmt: skip
+    return replace(work, batch=batch, rows=rows, columns=columns)
 
 
 @dataclass(frozen=True, slots=True)

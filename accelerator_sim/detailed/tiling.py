@@ -1,8 +1,9 @@
 """The order in which one core works through its part of an op, tile by tile.
 
-A tile of outputs needs tiles of its factors. Half of the tile buffer holds a block of one factor;
-the other factor passes by in chunks of a quarter, two of which fit. Where the held factor needs
-several blocks, the other one passes by once for each.
+A tile of outputs needs tiles of its factors. Half of the tile buffer holds either a block of one
+factor, while the other factor passes by in chunks of a quarter, two of which fit; or a block of
+sums, while both factors pass by in pieces of the reduction. Where there are several blocks, what
+passes by does so once for each.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from accelerator_sim.detailed.sharing import Sharing
 from accelerator_sim.mac_array import DotGrid, MacArray
 from graph_ir.errors import InputError
 from graph_ir.workload import MacWork, Op
+
+SUM_BYTES = 4
+"""Of a sum while it is accumulated: 32 bits in all the arrays of the targets."""
 
 MANY_PRODUCTS = 64
 """Products (heads, groups) beyond this are cut between them, never within."""
@@ -117,10 +121,11 @@ def _sequences(
     if first.depthwise or first.batch > MANY_PRODUCTS:
         return [_stream(core_bytes[2], whole, buffer, fineness)]
     left, right = core_bytes[0] / first.batch, core_bytes[1] / first.batch
-    sequences = [
-        _product(array, first, held, passing, right_held, buffer, fineness)
-        for held, passing, right_held in ((right, left, True), (left, right, False))
-    ]
+    sequences = [_sums_held(array, first, left, right, buffer, fineness)]
+    for held, passing, right_held in ((right, left, True), (left, right, False)):
+        steps = _factor_held(array, first, held, passing, right_held, buffer, fineness)
+        if steps is not None:
+            sequences.append(steps)
     return [_repeat(steps, first.batch, whole) for steps in sequences]
 
 
@@ -142,7 +147,15 @@ def _stream(moved: float, cycles: float, buffer: float, fineness: int) -> list[S
     return [Step(1 / count, 1 / count, 1 / count, cycles / count)] * count
 
 
-def _product(
+def _quanta(array: MacArray) -> tuple[int, int]:
+    """Rows and columns of outputs that fill the unit once."""
+    if isinstance(array, DotGrid):
+        return array.rows, array.columns
+    # A systolic array holds weights (columns), or inputs or sums (rows), for a whole fold.
+    return array.columns, array.columns
+
+
+def _factor_held(
     array: MacArray,
     work: MacWork,
     held: float,
@@ -150,23 +163,24 @@ def _product(
     right_held: bool,
     buffer: float,
     fineness: int,
-) -> list[Step]:
-    """Tiles of one product; the cycles are those of the tiles, one by one."""
-    blocks = folds(max(1, int(held)), max(1, int(buffer / 2)))
-    chunks = max(fineness, folds(max(1, int(passing)), max(1, int(buffer / 4))))
-    if isinstance(array, DotGrid):
-        quantum_rows, quantum_columns = array.rows, array.columns
-    else:
-        # A systolic array holds weights (columns), or inputs or sums (rows), for a whole fold.
-        quantum_rows = quantum_columns = array.columns
-    held_extent, held_quantum = work.columns, quantum_columns
-    passing_extent, passing_quantum = work.rows, quantum_rows
-    if not right_held:
+) -> list[Step] | None:
+    """Tiles of one product with a block of one factor held; None where not even one tile fits."""
+    held_quantum, passing_quantum = _quanta(array)
+    held_extent, passing_extent = work.rows, work.columns
+    if right_held:
         held_extent, passing_extent = passing_extent, held_extent
         held_quantum, passing_quantum = passing_quantum, held_quantum
+    blocks = folds(max(1, int(held)), max(1, int(buffer / 2)))
+    chunks = max(fineness, folds(max(1, int(passing)), max(1, int(buffer / 4))))
+    cut_blocks = _cut(held_extent, blocks, held_quantum)
+    cut_chunks = _cut(passing_extent, chunks, passing_quantum)
+    if held * cut_blocks[0] > held_extent * buffer / 2:
+        return None
+    if passing * cut_chunks[0] > passing_extent * buffer / 2:
+        return None
     steps = []
-    for block in _cut(held_extent, blocks, held_quantum):
-        for chunk_index, chunk in enumerate(_cut(passing_extent, chunks, passing_quantum)):
+    for block in cut_blocks:
+        for chunk_index, chunk in enumerate(cut_chunks):
             # The first chunk meets the block while it arrives, part by part.
             parts = _cut(block, fineness, held_quantum) if chunk_index == 0 else [block]
             for part_index, part in enumerate(parts):
@@ -182,6 +196,53 @@ def _product(
                     )
                 )
     return steps
+
+
+def _sums_held(
+    array: MacArray, work: MacWork, left: float, right: float, buffer: float, fineness: int
+) -> list[Step]:
+    """Tiles of one product with a block of sums held, cut so that least passes by."""
+    row_quantum, column_quantum = _quanta(array)
+    most = max(row_quantum * column_quantum, int(buffer / 2 / SUM_BYTES))
+    best: tuple[float, int, int] | None = None
+    cuts = 1
+    while True:
+        # So many blocks of rows, and as few of columns as the sums allow.
+        rows = _cut(work.rows, cuts, row_quantum)[0]
+        columns = max(column_quantum, most // rows // column_quantum * column_quantum)
+        columns = min(columns, work.columns)
+        passing = left * folds(work.columns, columns) + right * folds(work.rows, rows)
+        if rows * columns <= most and (best is None or passing < best[0]):
+            best = (passing, rows, columns)
+        if rows <= row_quantum:
+            break
+        cuts *= 2
+    _, rows, columns = best or (0.0, row_quantum, column_quantum)
+    pieces = max(fineness, folds(max(1, int(_tile_bytes(work, left, right, rows, columns))),
+                                 max(1, int(buffer / 4))))  # fmt: skip
+    steps = []
+    for row_start in range(0, work.rows, rows):
+        tile_rows = min(rows, work.rows - row_start)
+        for column_start in range(0, work.columns, columns):
+            tile_columns = min(columns, work.columns - column_start)
+            cycles = tile_cycles(array, work, tile_rows, tile_columns)
+            share = tile_rows * tile_columns / (work.rows * work.columns)
+            count = min(pieces, work.inner)
+            steps += [
+                Step(
+                    left=tile_rows / work.rows / count,
+                    right=tile_columns / work.columns / count,
+                    work=share if piece == count - 1 else 0.0,
+                    mac_cycles=cycles / count,
+                )
+                for piece in range(count)
+            ]
+    return steps
+
+
+def _tile_bytes(work: MacWork, left: float, right: float, rows: int, columns: int) -> float:
+    """Bytes of both factors that one block of sums needs."""
+    return left * rows / work.rows + right * columns / work.columns
 
 
 def _cut(extent: int, parts: int, quantum: int) -> list[int]:

@@ -68,15 +68,15 @@ def document(
         "",
         f"Machine: {machine}.",
         "",
-        f"Goals: rank correlation (Spearman) of at least {LEAST_CORRELATION}, and the engine's best "
-        f"at most {100 * MOST_REGRET:.0f} % above the detailed model's best. "
+        f"Goals: rank correlation (Spearman) of at least {LEAST_CORRELATION}, and the "
+        f"engine's best at most {100 * MOST_REGRET:.0f} % above the detailed model's best. "
         f"{reached} of {len(rows)} pairs reach both.",
         "",
         "## Order",
         "",
-        "`spread` is the slowest placement over the fastest, by the detailed model. Within the best "
-        "quarter of the placements the spread is what is left to get wrong: a low correlation over "
-        "a spread of a few percent costs nothing.",
+        "`spread` is the slowest placement over the fastest, by the detailed model. Within the "
+        "best quarter of the placements the spread is what is left to get wrong: a low correlation "
+        "over a spread of a few percent costs nothing.",
         "",
         "| model | target | placements | rank correlation | engine's best | spread "
         "| of best quarter | its spread | |",
