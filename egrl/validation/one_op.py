@@ -49,6 +49,8 @@ class Convolution:
         stride_width: columns likewise.
         pads: added to the input: top, left, bottom, right.
         groups: of channels.
+        images: of the batch.
+        addend: another tensor, an input `r`, is added to the result.
     """
 
     height: int
@@ -61,6 +63,23 @@ class Convolution:
     stride_width: int = 1
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     groups: int = 1
+    images: int = 1
+    addend: bool = False
+
+    @property
+    def output_extents(self) -> tuple[int, int]:
+        """Rows and columns of the result; not above 0 where the filter does not fit."""
+        top, before, bottom, after = self.pads
+        return (
+            (self.height + top + bottom - self.kernel_height) // self.stride_height + 1,
+            (self.width + before + after - self.kernel_width) // self.stride_width + 1,
+        )
+
+    @property
+    def output_pixels(self) -> int:
+        """M of the product; 0 where the filter does not fit."""
+        rows, columns = self.output_extents
+        return max(0, rows) * max(0, columns)
 
 
 Layer = Product | Convolution
@@ -80,13 +99,10 @@ def one_op_model(layer: Layer) -> ir.Model:
         result = (layer.rows, layer.columns)
         node = ir.Node("", "MatMul", [left, right], name="layer", num_outputs=1)
     else:
-        left = _input("x", (1, layer.channels, layer.height, layer.width))
+        left = _input("x", (layer.images, layer.channels, layer.height, layer.width))
         kernel = (layer.kernel_height, layer.kernel_width)
         right = _weight("w", (layer.filters, layer.channels // layer.groups, *kernel))
-        top, before, bottom, after = layer.pads
-        rows = (layer.height + top + bottom - kernel[0]) // layer.stride_height + 1
-        columns = (layer.width + before + after - kernel[1]) // layer.stride_width + 1
-        result = (1, layer.filters, rows, columns)
+        result = (layer.images, layer.filters, *layer.output_extents)
         attributes = [
             ir.AttrInt64s("kernel_shape", kernel),
             ir.AttrInt64s("strides", (layer.stride_height, layer.stride_width)),
@@ -94,14 +110,19 @@ def one_op_model(layer: Layer) -> ir.Model:
             ir.AttrInt64("group", layer.groups),
         ]
         node = ir.Node("", "Conv", [left, right], attributes, name="layer", num_outputs=1)
-    output = node.outputs[0]
-    output.name, output.shape, output.type = "y", ir.Shape(result), ir.TensorType(_FLOAT)
+    nodes, output = [node], node.outputs[0]
     inputs = [value for value in (left, right) if value.const_value is None]
+    if isinstance(layer, Convolution) and layer.addend:
+        output.name, output.shape, output.type = "c", ir.Shape(result), ir.TensorType(_FLOAT)
+        inputs.append(_input("r", result))
+        nodes.append(ir.Node("", "Add", [output, inputs[-1]], name="add", num_outputs=1))
+        output = nodes[-1].outputs[0]
+    output.name, output.shape, output.type = "y", ir.Shape(result), ir.TensorType(_FLOAT)
     weights = [value for value in (left, right) if value.const_value is not None]
     graph = ir.Graph(
         inputs,
         [output],
-        nodes=[node],
+        nodes=nodes,
         initializers=weights,
         opset_imports={"": OPSET},
         name="main",
