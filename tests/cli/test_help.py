@@ -24,6 +24,10 @@ FLAGS = {
         "sources", "--target", "--precision", "--placer", "--budget", "--seed", "--dim",
         "--advice", "--no-advice", "--html", "--markdown", "--trace", "--csv", "--json",
     ],
+    "sweep": [
+        "model", "--vary", "--target", "--precision", "--placer", "--budget", "--seed", "--dim",
+        "--processes", "-o", "--out", "--html", "--json",
+    ],
     "run": ["artifact", "--inputs", "-o", "--out", "--check-plan", "--graph", "--threads"],
     "inspect": ["artifact"],
     "verify": ["artifact"],
