@@ -96,10 +96,9 @@ def convolution_of(row: Row) -> Convolution:
         stride_height=row.count("stride"),
         stride_width=row.count("stride"),
     )
-    if layer.kernel_height > layer.height:
-        raise row.wrong("kh", "a filter that fits into the padded input")
-    if layer.kernel_width > layer.width:
-        raise row.wrong("kw", "a filter that fits into the padded input")
+    for column, extent in zip(("kh", "kw"), layer.output_extents, strict=True):
+        if extent < 1:
+            raise row.wrong(column, "a filter that fits into the padded input")
     return layer
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from egrl.validation import scalesim
+from egrl.validation import onnxim, scalesim, zigzag
 from egrl.validation.result import ToolResult
 
 
@@ -23,4 +23,6 @@ class Tool:
 
 TOOLS: dict[str, Tool] = {
     "scalesim": Tool(scalesim.validate, scalesim.FILES),
+    "onnxim": Tool(onnxim.validate, onnxim.FILES),
+    "zigzag": Tool(zigzag.validate, zigzag.FILES),
 }
