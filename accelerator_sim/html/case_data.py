@@ -7,7 +7,7 @@ import msgspec
 
 from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.html.energy_parts import energy_parts
-from accelerator_sim.html.limits import MAX_OPS, drawn, short
+from accelerator_sim.html.limits import MAX_OPS, drawn, short, shown
 from accelerator_sim.html.memory_data import memory_data
 from accelerator_sim.html.timeline_data import timeline_data
 from accelerator_sim.html.verdict import verdict
@@ -27,7 +27,7 @@ def case_data(case: ReportCase) -> Json:
     report = case.report
     return {
         "name": short(case.name),
-        "note": case.note,
+        "note": shown(case.note),
         "headline": _headline(report),
         "verdict": verdict(report),
         "references": {name: report.references[name] for name in sorted(report.references)},
@@ -45,7 +45,7 @@ def case_data(case: ReportCase) -> Json:
         "timeline": timeline_data(case),
         "memory": memory_data(case),
         "advice": [
-            {"kind": a.kind, "text": a.text, "latency_s": a.latency_s, "change": a.change}
+            {"kind": a.kind, "text": shown(a.text), "latency_s": a.latency_s, "change": a.change}
             for a in case.advice
         ],
         "description": case.problem.accelerator.description,

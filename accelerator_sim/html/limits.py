@@ -1,5 +1,7 @@
 """How much of a large graph is drawn; the page says so wherever something is left out."""
 
+import unicodedata
+
 MAX_OPS = 3000
 """Rows of the table of ops, and points of the roofline: the slowest ones."""
 
@@ -25,8 +27,20 @@ DIGITS = 7
 """Significant digits of what is drawn. The headline is not rounded."""
 
 
+_UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories of what has no picture, turns the direction of text or breaks lines."""
+
+
+def shown(text: str) -> str:
+    """Text from a file with a replacement character for what cannot or must not be shown."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join("\ufffd" if unicodedata.category(c) in _UNSHOWN else c for c in text)
+
+
 def short(name: str, length: int = MAX_NAME) -> str:
     """A name without its middle where it is too long; the end says more than the middle."""
+    name = shown(name)
     if len(name) <= length:
         return name
     tail = length * 2 // 3

@@ -111,7 +111,8 @@ def _move_text(problem: PlacementProblem, cost: MoveCost) -> str:
 def _difference(seconds: float) -> str:
     if abs(seconds) < NO_DIFFERENCE_S:
         return "no difference"
-    return f"{seconds_text(abs(seconds))} {'slower' if seconds > 0 else 'faster'}"
+    text = seconds_text(abs(seconds)).replace("us", "\u00b5s")
+    return f"{text} {'slower' if seconds > 0 else 'faster'}"
 
 
 def _outward_cost_s(

@@ -36,10 +36,10 @@ def _speed(report: Report) -> str:
 def _room(report: Report) -> str:
     if report.gap is None:
         ideal_s = report.references.get(IDEAL)
-        if ideal_s is None or ideal_s <= 0:
+        if ideal_s is None or report.latency_s <= 0:
             return "; no bound was proven"
-        above = percent_text(max(0.0, report.latency_s / ideal_s - 1))
-        return f"; no bound was proven, and an unlimited innermost memory would be {above} away"
+        less = percent_text(max(0.0, 1 - ideal_s / report.latency_s))
+        return f"; no bound was proven, and an unlimited innermost memory would take {less} less"
     if report.gap < CLOSE / 10:
         return "; proven to be the best possible to within 0.1 %"
     if report.gap < CLOSE:

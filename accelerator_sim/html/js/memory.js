@@ -3,6 +3,9 @@
 var KIND_TEXT = { weight: "weight", activation: "activation", state: "state", scratch: "scratch", io: "input or output",
   staging: "staging ring", image: "image of loaded weights" };
 
+// With more buffers than this their names are left to hovering.
+var MOST_NAMES = 1500;
+
 function memory(main, one) {
   var data = one.memory, tiers = one.tiers;
   var box = section(main, "memory", "Memory map", "Offsets of every buffer against the ops during which it is live, innermost memory first. "
@@ -50,7 +53,7 @@ function memory(main, one) {
   function draw(width) {
     var left = width < 600 ? 62 : 80, fills = {};
     kinds.forEach(function (kind) { fills[kind] = color(kind); });
-    var surface = color("surface");
+    var surface = color("surface"), names = rows.length <= MOST_NAMES;
     return Object.assign(base(), {
       title: used.map(function (k, p) {
         return { text: label(k), left: 0, top: place(p) - 24, textStyle: { color: color("ink"), fontSize: 12, fontWeight: 600,
@@ -79,8 +82,9 @@ function memory(main, one) {
             var i = api.value(5), big = shape.width > 3 && shape.height > 3;
             var item = { type: "rect", shape: shape, style: { fill: fills[data.kind[i]], opacity: 0.88, stroke: big ? surface : undefined, lineWidth: big ? 0.8 : 0 },
               emphasis: { style: { opacity: 1, stroke: color("ink"), lineWidth: 1 } } };
-            if (shape.width > 70 && shape.height > 15) {
-              item.textContent = { type: "text", style: { text: data.name[i], fill: data.kind[i] === "image" ? color("ink") : color("onfill"),
+            if (names) {
+              // Always there, if empty: the library keeps the text of the last drawing otherwise.
+              item.textContent = { type: "text", style: { text: shape.width > 70 && shape.height > 15 ? data.name[i] : "", fill: data.kind[i] === "image" ? color("ink") : color("onfill"),
                 fontSize: 10.5, width: shape.width - 8, overflow: "truncate" } };
               item.textConfig = { position: "inside" };
             }
@@ -89,7 +93,7 @@ function memory(main, one) {
       })
     });
   }
-  chart(box, "Memory map by tier", function () { return place(used.length) + 44; }, draw, true);
+  chart(box, "Memory map by tier", function () { return place(used.length) + 20; }, draw, true);
   tensorTable(box, one, rows);
 }
 

@@ -6,7 +6,7 @@ function references(main, one) {
   var rows = Object.keys(one.references).map(function (name) {
     return { name: name, value: one.references[name], color: name === "ideal" ? "image" : "overhead" };
   });
-  rows.push({ name: "this plan (" + head.placer + ")", value: head.latency_s, color: "mac" });
+  rows.push({ name: "this plan", value: head.latency_s, color: "mac" });
   rows.forEach(function (row) { row.text = seconds(row.value); });
   rows.sort(function (a, b) { return b.value - a.value || (a.name < b.name ? -1 : 1); });
   bars(box, "Latency of the references", rows,

@@ -56,9 +56,9 @@ function roofline(main, one) {
       series: roofs.map(function (roof) {
         return { type: "line", name: roof.name, data: [roof.from, roof.to], symbol: "none", clip: true,
           lineStyle: { color: color("muted"), width: roof.faint ? 1 : 1.6, type: roof.dash }, emphasis: { disabled: true },
-          endLabel: { show: !roof.slope, formatter: roof.name, color: color("muted"), fontSize: 11, align: "right", offset: [-6, -9] },
+          endLabel: { show: !roof.slope, formatter: function () { return roof.name; }, color: color("muted"), fontSize: 11, align: "right", offset: [-6, -9] },
           markPoint: roof.slope ? { symbol: "circle", symbolSize: 0.1, silent: true, data: [{ coord: middleOf(roof) }],
-            label: { show: true, formatter: roof.name, color: color("muted"), fontSize: 11, position: roof.above ? "left" : "right", distance: 10 } } : undefined };
+            label: { show: true, formatter: function () { return roof.name; }, color: color("muted"), fontSize: 11, position: roof.above ? "left" : "right", distance: 10 } } : undefined };
       }).concat([{
         type: "scatter",
         data: rows.map(function (i) {

@@ -28,7 +28,8 @@ function table(box, label, columns, rows, options) {
       function (value) { state.picked[position] = value; state.shown = PAGE; fill(); }).label);
   });
   tools.append(count);
-  box.append(tools, el("div", { class: "scroll" + (options.tall ? " tall" : ""), tabindex: "0", role: "region", "aria-label": label },
+  if (tools.children.length > 1) { box.append(tools); }
+  box.append(el("div", { class: "scroll" + (options.tall ? " tall" : ""), tabindex: "0", role: "region", "aria-label": label },
     el("table", { "aria-label": label }, [el("thead", {}, el("tr", {}, headers)), body])), more);
 
   function selected() {

@@ -50,8 +50,8 @@ function timeline(main, one) {
     var white = color("onfill"), surface = color("surface");
     return Object.assign(base(), {
       grid: { left: width < 600 ? 92 : 136, right: 14, top: 6, bottom: 62 },
-      xAxis: axis({ type: "value", min: 0, max: one.headline.latency_s, axisLabel: { formatter: seconds }, splitLine: { show: true } }),
-      yAxis: axis({ type: "category", data: lanes.map(function (lane) { return lane.name; }), inverse: true, axisTick: { show: false },
+      xAxis: axis({ type: "value", min: 0, max: one.headline.latency_s, axisLabel: { formatter: seconds, showMaxLabel: false } }),
+      yAxis: axis({ type: "category", data: lanes.map(function (lane) { return width < 600 ? lane.name.replace("DMA, ", "") : lane.name; }), inverse: true, axisTick: { show: false },
         axisLabel: { interval: 0, hideOverlap: false, width: width < 600 ? 84 : 128, overflow: "truncate" }, splitLine: { show: true } }),
       dataZoom: zooms([0], 10),
       tooltip: Object.assign(base().tooltip, { trigger: "item", formatter: hover }),
@@ -69,9 +69,10 @@ function timeline(main, one) {
             style: { fill: isOps ? opFills[blocks.bound[lane.block[api.value(3)]]] : lane.waits && lane.waits[api.value(3)] ? waiting : fills[l],
               stroke: isOps && shape.width > 3 ? surface : undefined, lineWidth: isOps ? 0.7 : 0 },
             emphasis: { style: { opacity: 0.75 } } };
-          if (isOps && shape.width > 46) {
-            item.textContent = { type: "text", style: { text: blocks.name[lane.block[api.value(3)]], fill: white, fontSize: 10.5,
-              width: shape.width - 8, overflow: "truncate" } };
+          if (isOps) {
+            // Always there, if empty: the library keeps the text of the last drawing otherwise.
+            item.textContent = { type: "text", style: { text: shape.width > 46 ? blocks.name[lane.block[api.value(3)]] : "", fill: white,
+              fontSize: 10.5, width: shape.width - 8, overflow: "truncate" } };
             item.textConfig = { position: "inside" };
           }
           return item;

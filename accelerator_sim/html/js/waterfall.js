@@ -30,7 +30,7 @@ function waterfall(main, one) {
     var narrow = width < 600;
     return Object.assign(base(), {
       grid: { left: narrow ? 124 : 230, right: narrow ? 96 : 130, top: 4, bottom: 26 },
-      xAxis: axis({ type: "value", min: 0, max: total, axisLabel: { formatter: seconds } }),
+      xAxis: axis({ type: "value", min: 0, max: total, axisLabel: { formatter: seconds, showMaxLabel: false } }),
       yAxis: axis({ type: "category", inverse: true, data: steps.map(function (step) { return step.name; }), axisTick: { show: false },
         axisLabel: { interval: 0, hideOverlap: false, width: narrow ? 116 : 222, overflow: "truncate", color: color("ink") } }),
       tooltip: Object.assign(base().tooltip, { trigger: "item", formatter: function (params) {
