@@ -55,7 +55,6 @@ def conv_facts(group: Group, type_of: TypeOf) -> OpFacts:
             left_type=left_type,
             right_type=right_type,
         )
-        halo = 0
     else:
         work = MacWork(
             batch=groups,
@@ -68,7 +67,7 @@ def conv_facts(group: Group, type_of: TypeOf) -> OpFacts:
             right_type=right_type,
             window=window_of(node, source, kernel),
         )
-        halo = halo_elements(node, source, kernel)
+    halo = halo_elements(node, source, kernel)
     rank = len(result)
     space = SplitSpace(result, (0, *range(2, rank)), (1,))
     by_channel = BOTH if depthwise else (Split.ROWS,)
@@ -102,7 +101,10 @@ def window_of(node: ir.Node, source: tuple[int, ...], kernel: tuple[int, ...]) -
 
 
 def halo_elements(node: ir.Node, source: tuple[int, ...], kernel: tuple[int, ...]) -> int:
-    """Input elements that two cores both need where rows of the output are cut between them."""
+    """Input elements that two cores both need where rows of the output are cut between them.
+
+    A row of a transposed convolution's output is a sum over the input rows whose kernels reach it.
+    """
     rank = len(kernel)
     strides = node.attributes.get_ints("strides", [1] * rank)
     dilations = node.attributes.get_ints("dilations", [1] * rank)
@@ -112,4 +114,7 @@ def halo_elements(node: ir.Node, source: tuple[int, ...], kernel: tuple[int, ...
         return 0
     reach = (kernel[cut] - 1) * dilations[cut] + 1
     line = source[1] * prod(source[2:]) // max(1, source[2 + cut])
-    return max(0, reach - strides[cut]) * line
+    shared = max(0, reach - strides[cut])
+    if op_key(node) == "ConvTranspose":
+        shared = -(-shared // strides[cut])
+    return shared * line

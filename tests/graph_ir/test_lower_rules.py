@@ -77,6 +77,27 @@ def test_halo(attributes: str, weight: str, halo_lines: int) -> None:
     assert op.operands[0].halo_bytes == halo_lines * 4 * 12 * 2
 
 
+@pytest.mark.parametrize(
+    ("attributes", "weight", "halo_lines"),
+    [
+        ("strides: ints = [2, 2]", "2,2", 0),
+        ("strides: ints = [2, 2]", "4,4", 1),
+        ("strides: ints = [2, 2]", "5,5", 2),
+        ("strides: ints = [1, 1]", "3,3", 2),
+    ],
+)
+def test_halo_of_a_transposed_convolution(attributes: str, weight: str, halo_lines: int) -> None:
+    """Output row i is a sum over the input rows j with 0 <= i - j * stride < kernel."""
+    model = graph(
+        f"y = ConvTranspose<{attributes}>(x, w)",
+        "float[1,4,12,12] x",
+        "float[1,4,H,W] y",
+        f"float[4,4,{weight}] w",
+    )
+    op = only(lower(model).workload)
+    assert op.operands[0].halo_bytes == halo_lines * 4 * 12 * 2
+
+
 def test_depthwise_convolution_splits_its_input_by_channel() -> None:
     workload = lowered(
         "y = Conv<group: int = 8, pads: ints = [1, 1, 1, 1]>(x, w)",
