@@ -93,13 +93,17 @@ def operand_use(
     charged = _charged_bytes(operand, variant, accelerator) * stored_ratio
     inner = len(accelerator.tiers) - 1
     streams = accelerator.streaming.path == "ring" and home.tier != inner
+    # Where constants beside the weights have a read buffer of their own, they bypass the ring.
+    streams &= (
+        stream != "parameters" or stream not in accelerator.tiers[home.tier].stream_bytes_per_s
+    )
     if streams and kind in STREAMED_KINDS and operand.role is not Role.OUTPUT:
-        repeats = variant.repeats(operand.role)
+        repeats = variant.repeats(operand.role, kind)
         return replace(
             _streamed_use(home, passes, repeats, accelerator, active, whole, share, charged),
             stream=stream,
         )
-    reads = passes * variant.repeats(operand.role)
+    reads = passes * variant.repeats(operand.role, kind)
 
     read = [0.0] * len(accelerator.tiers)
     written = [0.0] * len(accelerator.tiers)
