@@ -24,7 +24,8 @@ def convolution_buffer_orders(
     if isinstance(array, DirectConvolution):
         left_form = stored_features(array, work, accelerator.layout_channels)
         right_form = stored_weights(array, work)
-    images = _images(shared) if rule.images_apart else 1
+    batch = _images(shared)
+    images = batch if rule.images_apart else 1
 
     def order(name: str, left: int, right: int) -> LoopOrder:
         return LoopOrder(name, passes_of(op, left, right * images), left_form, right_form)
@@ -39,7 +40,8 @@ def convolution_buffer_orders(
     weights = shared.right_bytes * right_form / max(1, work.batch)
     buffer = accelerator.tile_buffer_bytes.value
     group = _beside(rule.kernel_group * weights / work.columns, buffer)
-    lines = _beside(features * _line_share(shared, accelerator, rule), buffer)
+    image = features * images / batch
+    lines = _beside(image * _line_share(shared, accelerator, rule), buffer)
     left_held = order("left-held", 1, _parts(features, buffer - group))
     right_held = order("right-held", _parts(weights, buffer - lines), 1)
     if rule.order == "best":
