@@ -137,7 +137,8 @@ def build_problem(
 def _padded_channels(tensor: Tensor, accelerator: Accelerator) -> int:
     """Channels as they are stored, where they are rounded up; weights are stored packed."""
     quantum = accelerator.layout_channels
-    if tensor.kind is TensorKind.WEIGHT or tensor.channels <= 0:
+    linear = accelerator.linear_io and tensor.kind is TensorKind.IO
+    if linear or tensor.kind is TensorKind.WEIGHT or tensor.channels <= 0:
         return tensor.channels
     return -(-tensor.channels // quantum) * quantum
 
