@@ -224,6 +224,23 @@ PUBLISHED: dict[str, dict[str, float]] = {
     },
 }
 PUBLISHED["nnp-i-partitioned"] = PUBLISHED["nnp-i"]
+# nvdla/hw, spec/defs; nvdla.org/primer.html, "Example area and performance".
+PUBLISHED["nvdla-full"] = {
+    "cores": 1,
+    "MACs a cycle and core": 2048,
+    "tile_buffer_bytes": 512 << 10,
+    "DRAM B/s": 20e9,
+    "CVSRAM bytes": 4 << 20,
+    "CVSRAM B/s": 64e9,
+    "peak op/s": 4.096e12,
+}
+PUBLISHED["nvdla-small"] = {
+    "cores": 1,
+    "MACs a cycle and core": 64,
+    "tile_buffer_bytes": 128 << 10,
+    "DRAM B/s": 1e9,
+    "peak op/s": 1.28e11,
+}
 
 
 def _facts(a: Accelerator) -> dict[str, float]:

@@ -65,7 +65,7 @@ def _line_share(shared: SharedOp, accelerator: Accelerator, rule: ConvolutionBuf
     window, array = shared.work.window, accelerator.mac_array
     if window is None:
         return min(1.0, (1 + rule.spare_lines) / max(1, shared.work.rows))
-    folds = isinstance(array, DirectConvolution) and stride_area(array, window) > 1
+    folds = isinstance(array, DirectConvolution) and stride_area(array, shared.work) > 1
     height = ceil(window.input_size[0] / window.strides[0]) if folds else window.input_size[0]
     return min(1.0, (window.kernel[0] + rule.spare_lines) / height)
 
