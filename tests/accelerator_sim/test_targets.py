@@ -244,6 +244,7 @@ PUBLISHED["nvdla-small"] = {
 # A twelfth of LLC, DRAM and peak; the M.2 card's 50 TOPS with 10 cores.
 PUBLISHED["nnp-i-1core"] = PUBLISHED["nnp-i"] | {
     "cores": 1,
+    "DRAM bytes": 2**34 / 12,
     "DRAM B/s": 5.6e9,
     "LLC bytes": 2 << 20,
     "LLC B/s": 680e9 / 12,
