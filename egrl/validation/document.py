@@ -90,7 +90,7 @@ def _overview(compared: Mapping[str, Compared]) -> str:
         each = f"{1e3 * item.seconds / rows:.3g}" if rows else ""
         lines.append(
             f"| [{item.result.tool}](#{item.key}) | {sum(c.met for c in checks)} of {len(checks)} "
-            f"| {rows:,} | {item.seconds:.1f} | {each} |"
+            f"| {f'{rows:,}' if rows else ''} | {item.seconds:.1f} | {each} |"
         )
     return "\n".join(lines)
 
