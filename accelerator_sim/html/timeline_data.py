@@ -82,7 +82,8 @@ def _busy_lane(name: str, runs: Sequence[Sequence[OpRow]]) -> Json | None:
     busy = [[op.resource_s.get(name, 0.0) for op in run] for run in runs]
     if not any(any(seconds) for seconds in busy):
         return None
-    return _lane(f"{name} busy", f"busy:{name}", runs, busy)
+    # "DRAM busy", but the channel "DRAM input" as it is.
+    return _lane(name if " " in name else f"{name} busy", f"busy:{name}", runs, busy)
 
 
 def _lane(

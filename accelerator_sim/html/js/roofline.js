@@ -14,7 +14,7 @@ function roofline(main, one) {
   });
   box.append(el("div", { class: "tools" }, pick.label));
   var bounds = Array.from(new Set(rows.map(function (i) { return data.bound[i]; }))).sort();
-  box.append(legend(bounds.map(function (bound) { return ["bound by " + boundName(bound), boundColor(bound, tiers)]; })));
+  box.append(legend(boundLegend(bounds, tiers)));
   var remark = el("p", { class: "about" });
 
   function rate(i) { return data.macs[i] / data.duration_s[i]; }

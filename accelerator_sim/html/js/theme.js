@@ -35,9 +35,25 @@ function startTheme(redraw) {
 function boundColor(bound, tiers) {
   if (bound === "mac" || bound === "vector") { return bound; }
   for (var i = 0; i < tiers.length; i++) {
-    if (bound === tiers[i].name) { return tierColor(i, tiers.length); }
+    if (isOf(bound, tiers[i])) { return tierColor(i, tiers.length); }
   }
   return "wire";
+}
+
+// Whether a resource is a memory or one of its channels ("DRAM", "DRAM input").
+function isOf(name, tier) { return name === tier.name || name.indexOf(tier.name + " ") === 0; }
+
+// Legend entries of what ops are bound by, one per colour.
+function boundLegend(bounds, tiers) {
+  var entries = new Map();
+  bounds.forEach(function (bound) {
+    var paint = boundColor(bound, tiers);
+    var tier = tiers.find(function (one) { return isOf(bound, one); });
+    var label = tier ? tier.name : boundName(bound);
+    var labels = entries.get(paint) || [];
+    entries.set(paint, labels.indexOf(label) < 0 ? labels.concat(label) : labels);
+  });
+  return Array.from(entries, function (entry) { return ["bound by " + entry[1].join(" or "), entry[0]]; });
 }
 
 // The outermost memory is always the first colour, the innermost the third, where there are three.

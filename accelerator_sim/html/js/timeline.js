@@ -11,7 +11,7 @@ function timeline(main, one) {
   var box = section(main, "timeline", "Timeline", "One steady inference. Colours of ops say what bounds them. "
     + "The engine knows for how long a unit or a memory is busy during an op, not when: those blocks begin after the op's launch.");
   var bounds = Array.from(new Set(blocks.bound)).sort();
-  box.append(legend(bounds.map(function (bound) { return ["bound by " + boundName(bound), boundColor(bound, tiers)]; })
+  box.append(legend(boundLegend(bounds, tiers)
     .concat(data.transfers ? [["DMA ahead of its op", "loss"], ["DMA while its op runs", "io"], ["DMA that its op waits for", "stall"]] : [])));
   if (data.ops_per_block > 1) {
     box.append(el("p", { class: "note", text: "A large graph: every block stands for " + data.ops_per_block

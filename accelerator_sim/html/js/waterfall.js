@@ -15,9 +15,20 @@ function stepColor(step, tiers) {
   return { ideal: "mac", utilization: "loss", vector: "vector", stall: "stall", overhead: "overhead" }[step.kind] || boundColor(step.name, tiers);
 }
 
+// Memories that add next to nothing share a step.
+var LITTLE = 0.001;
+
+function gathered(steps, total) {
+  function isLittle(step) { return step.kind === "memory" && step.seconds < LITTLE * total; }
+  var little = steps.filter(isLittle);
+  if (little.length < 2) { return steps; }
+  var rest = { kind: "memory", name: plural(little.length, "other resource"), seconds: sum(little.map(function (step) { return step.seconds; })) };
+  return steps.flatMap(function (step) { return step === little[little.length - 1] ? [rest] : isLittle(step) ? [] : [step]; });
+}
+
 function waterfall(main, one) {
   var total = one.headline.latency_s, at = 0;
-  var steps = one.waterfall.filter(function (step) { return step.seconds > total * 1e-9; }).map(function (step) {
+  var steps = gathered(one.waterfall, total).filter(function (step) { return step.seconds > total * 1e-9; }).map(function (step) {
     var row = { name: stepName(step), brief: step.kind === "stall" && step.name ? step.name : stepName(step), color: stepColor(step, one.tiers), from: at, seconds: step.seconds };
     at += step.seconds;
     return row;
