@@ -16,6 +16,7 @@ from accelerator_sim.quantity import Quantity
 from accelerator_sim.reference_engine import simulate
 from accelerator_sim.report_case import ReportCase
 from accelerator_sim.targets import load_target
+from egrl.advice import again
 from egrl.advice.advise import LEAST_CHANGE, MAX_ENTRIES, advise
 from egrl.advice.again import pins_of
 from egrl.advice.hardware import hardware_changes
@@ -62,6 +63,11 @@ def placed_case(seed: int, op_count: int = 20, evaluations: int = 20_000) -> Rep
     return case_of(problem, tuple(found.homes_T.tolist()))
 
 
+@pytest.fixture(autouse=True)
+def _small_budget(monkeypatch):
+    monkeypatch.setattr(again, "EVALUATIONS", 1500)
+
+
 CASES = {seed: placed_case(seed, op_count) for seed, op_count in ((0, 12), (1, 20))}
 
 
@@ -84,11 +90,11 @@ def test_a_bad_plan_is_told_apart_from_a_small_machine():
     outermost = tuple(good.problem.allowed_TH.argmax(axis=1).tolist())
     case = case_of(good.problem, outermost)
     advice = advise(case)
-    (again,) = [entry for entry in advice if entry.kind == "placement"]
-    assert again.latency_s <= good.report.latency_s * 1.02
+    (better,) = [entry for entry in advice if entry.kind == "placement"]
+    assert better.latency_s <= good.report.latency_s * 1.02
     for entry in advice:
         if entry.kind in ("capacity", "bandwidth", "precision"):
-            assert entry.latency_s <= again.latency_s * (1 - LEAST_CHANGE)
+            assert entry.latency_s <= better.latency_s * (1 - LEAST_CHANGE)
             assert "less than with another placement alone" in entry.text
 
 
