@@ -316,6 +316,7 @@ def _flatten(
     seconds = {id(use): resource_seconds(use, accelerator) for use in memo.values()}
     resources = len(resource_names(accelerator))
     streaming = accelerator.streaming
+    reserved = streaming.staging_bytes if streaming.path == "ring" else 0
     flat_variants = [variant for variants in variants_N for variant in variants]
     pricing = (
         np.array(variant_start, np.int64),
@@ -340,8 +341,8 @@ def _flatten(
         capacity_bytes_L=np.array(
             [int(tier.capacity_bytes.value) for tier in accelerator.tiers], np.int64
         ),
-        staging_bytes=streaming.staging_bytes,
-        ring_bytes=float(streaming.staging_bytes - 2 * streaming.slice_bytes),
+        staging_bytes=reserved,
+        ring_bytes=float(max(0, reserved - 2 * streaming.slice_bytes)),
         prefetch_ops=streaming.prefetch_ops,
         radix_E=table.radix_E,
         first_record_N=table.first_record_N,

@@ -366,7 +366,7 @@ def live_bytes(problem: PlacementProblem, homes: Sequence[int]) -> list[list[int
 def uses_staging(problem: PlacementProblem, homes: Sequence[int]) -> bool:
     """Whether any weight or state streams, so that the ring must be reserved."""
     inner = len(problem.accelerator.tiers) - 1
-    return any(
+    return problem.accelerator.streaming.path == "ring" and any(
         problem.workload.tensors[operand.tensor].kind in (TensorKind.WEIGHT, TensorKind.STATE)
         and operand.traffic_bytes > 0
         and not operand.is_write

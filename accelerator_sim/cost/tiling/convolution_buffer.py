@@ -2,8 +2,9 @@
 
 Either features stay, as many as fit beside one group of kernels, and the weights pass by once for
 each such part; or kernels stay, as many as fit beside the lines of features that one row of output
-needs, and the features pass by once for each such part. Where the part that is to be beside takes
-the whole buffer, it is given half.
+needs, and the features pass by once for each such part. What is to be beside is given half of the
+buffer at most; in the orders of the spreadsheet it is given half only where it takes all of it, and
+what stays is then not always the faster choice.
 """
 
 from math import ceil
@@ -39,9 +40,10 @@ def convolution_buffer_orders(
     features = shared.left_bytes * padding * left_form / products
     weights = shared.right_bytes * right_form / max(1, work.batch)
     buffer = accelerator.tile_buffer_bytes.value
-    group = _beside(rule.kernel_group * weights / work.columns, buffer)
+    beside = _at_most_half if rule.order == "best" else _beside
+    group = beside(rule.kernel_group * weights / work.columns, buffer)
     image = features * images / batch
-    lines = _beside(image * _line_share(shared, accelerator, rule), buffer)
+    lines = beside(image * _line_share(shared, accelerator, rule), buffer)
     left_held = order("left-held", 1, _parts(features, buffer - group))
     right_held = order("right-held", _parts(weights, buffer - lines), 1)
     if rule.order == "best":
@@ -70,7 +72,12 @@ def _line_share(shared: SharedOp, accelerator: Accelerator, rule: ConvolutionBuf
     return min(1.0, (window.kernel[0] + rule.spare_lines) / height)
 
 
+def _at_most_half(needed_bytes: float, buffer_bytes: float) -> float:
+    return min(needed_bytes, buffer_bytes / 2)
+
+
 def _beside(needed_bytes: float, buffer_bytes: float) -> float:
+    """The sheet's: more room than half where that still leaves some."""
     return needed_bytes if needed_bytes < buffer_bytes else buffer_bytes / 2
 
 
