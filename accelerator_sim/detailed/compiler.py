@@ -151,7 +151,7 @@ def compile_op(
         for arrays in candidate.tilings:
             # What it chooses by: the mean of nothing and a whole ring prefetched.
             expected_s = _estimate(arrays, traffic, 0.0, parameters)
-            if traffic.ring_bytes_R.any():
+            if traffic.scarce:
                 expected_s = (expected_s + _estimate(arrays, traffic, room, parameters)) / 2
             if best is None or expected_s < best[0]:
                 best = expected_s, flows, traffic, arrays
@@ -237,6 +237,7 @@ def _traffic(flows: Sequence[_Flow], accelerator: Accelerator, servers: Servers)
     seconds = np.zeros((4, 3, len(servers.bytes_per_s)))
     latency = np.zeros((4, 3))
     ring = np.zeros(3)
+    outer_bytes = 0.0
     for flow in flows:
         role = _ROLE_INDEX.get(flow.role, 2)
         used = DRAIN if flow.fill is not None else STORE if flow.is_write else LOAD
@@ -245,12 +246,13 @@ def _traffic(flows: Sequence[_Flow], accelerator: Accelerator, servers: Servers)
         latency_s = accelerator.tiers[flow.tier].latency_s.value
         if flow.fill is not None:
             ring[role] += flow.ring_bytes
+            outer_bytes += flow.ring_bytes if flow.tier == 0 else 0.0
             for server, value in flow.fill.hops:
                 seconds[FILL, role, server] += value
             latency[FILL, role] = max(latency[FILL, role], latency_s)
         elif not flow.is_write:
             latency[LOAD, role] = max(latency[LOAD, role], latency_s)
-    return Traffic(seconds, latency, ring)
+    return Traffic(seconds, latency, ring, outer_bytes > 0.5 * float(ring.sum()))
 
 
 _ROLE_INDEX = {Role.LEFT: 0, Role.RIGHT: 1}
@@ -281,7 +283,12 @@ def _worth_prefetching(
     transfers: Sequence[Transfer], hidden_s: float, traffic: Traffic, arrays: TilingArrays,
     parameters: DetailedParameters,
 ) -> int:  # fmt: skip
-    """The fewest transfers that must be in the ring when the op begins for it not to stall."""
+    """The fewest transfers that must be in the ring when the op begins for it not to stall.
+
+    What comes from inner tiers arrives fast; it prefetches one transfer, to cover the latency.
+    """
+    if not traffic.scarce:
+        return 1
     sizes = np.cumsum([0.0] + [transfer.ring_bytes for transfer in transfers])
     target_s = hidden_s * (1.0 + parameters.prefetch_tolerance)
     low, high = 0, len(transfers)

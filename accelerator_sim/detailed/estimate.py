@@ -23,11 +23,14 @@ class Traffic:
         seconds_FRK: of each server.
         latency_FR: of the slowest memory.
         ring_bytes_R: room that streams take in the ring.
+        scarce: most of what streams comes from the outermost tier, whose bandwidth is worth the
+            room in the ring that a prefetch takes.
     """
 
     seconds_FRK: F64
     latency_FR: F64
     ring_bytes_R: F64
+    scarce: bool
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

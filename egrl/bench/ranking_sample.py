@@ -1,9 +1,9 @@
 """Placements from random to optimal, for judges of how well the engine ranks them.
 
 All fit by live bytes and no two are the same. A quarter is random, with a random share of the
-tensors kept in the outermost tier; a quarter are points on the way of simulated annealing from
-random starts; the rest are the references, the best that `anneal` finds, and that best with some
-tensors moved at random, one of them in some, half of them in others.
+tensors kept in the outermost tier; a quarter are points on the way of descents from random starts;
+the rest are the references, the best that `anneal` finds, and that best with some tensors moved at
+random, one of them in some, half of them in others.
 """
 
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from accelerator_sim.engine import evaluate_batch
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import Rectifier, build_rectifier
 from egrl.placers import PLACERS
-from egrl.placers.anneal import Anneal
 from egrl.placers.base import Budget
 from egrl.placers.random_search import random_homes
 from graph_ir.errors import UnmetRequirementError
@@ -24,8 +24,11 @@ I8 = NDArray[np.int8]
 
 REFERENCES = ("all-outermost", "native", "acts-first", "greedy")
 
-STATIONS = (20, 60, 200, 600, 2000, 6000, 20000)
-"""Engine evaluations after which a placement on annealing's way is taken."""
+STATIONS = (0, 1, 3, 7, 15, 31, 63)
+"""Steps of a descent after which its placement is taken."""
+
+NEIGHBOURS = 32
+"""Of which a descent takes the best, if it is better."""
 
 MOST_TRIES = 40
 """For each placement asked for, before the sample is what it is (tiny models have few)."""
@@ -100,20 +103,23 @@ def _random(problem: PlacementProblem, rectifier: Rectifier, rng: np.random.Gene
 
 
 def _way(problem: PlacementProblem, rectifier: Rectifier, rng: np.random.Generator) -> list[I8]:
-    """What annealing has found after so many evaluations, from one random start."""
-    start_T = _random(problem, rectifier, rng)
-    if start_T is None:
+    """Stations of a descent by the engine from a random start; a step moves a few tensors."""
+    at_T = _random(problem, rectifier, rng)
+    if at_T is None:
         return []
-    seed = int(rng.integers(2**31))
+    at_s = float(evaluate_batch(problem, at_T[np.newaxis, :]).latency_s_P[0])
     found = []
-    for evaluations in STATIONS:
-        try:
-            result = Anneal(start_T=start_T).place(
-                problem, Budget(evaluations=evaluations), np.random.default_rng(seed)
-            )
-        except UnmetRequirementError:
-            return found  # The start has no addresses.
-        found.append(result.homes_T)
+    for step in range(STATIONS[-1] + 1):
+        if step in STATIONS:
+            found.append(at_T)
+        keep_PT = rng.random((NEIGHBOURS, len(at_T))) >= 4.0 / len(at_T)
+        moved_PT = np.where(keep_PT, at_T, random_homes(problem, NEIGHBOURS, rng))
+        batch = rectifier.batch(moved_PT)
+        latency_P = evaluate_batch(problem, batch.homes_PT).latency_s_P
+        latency_P = np.where(batch.fits_P, latency_P, np.inf)
+        best = int(latency_P.argmin())
+        if latency_P[best] < at_s:
+            at_T, at_s = batch.homes_PT[best], float(latency_P[best])
     return found
 
 
