@@ -241,6 +241,32 @@ PUBLISHED["nvdla-small"] = {
     "DRAM B/s": 1e9,
     "peak op/s": 1.28e11,
 }
+# Vela 5.2.0, vela.ini and architecture descriptions.
+PUBLISHED["ethos-u55-128"] = {
+    "cores": 1,
+    "MACs a cycle and core": 128,
+    "tile_buffer_bytes": 24 << 10,
+    "flash B/s": 0.5e9,
+    "SRAM B/s": 4e9,
+}
+PUBLISHED["ethos-u55-256"] = PUBLISHED["ethos-u55-128"] | {
+    "MACs a cycle and core": 256,
+    "tile_buffer_bytes": 48 << 10,
+}
+PUBLISHED["ethos-u55-256-sram-only"] = {"MACs a cycle and core": 256, "SRAM B/s": 4e9}
+PUBLISHED["ethos-u85-512"] = {
+    "MACs a cycle and core": 512,
+    "DRAM B/s": 12e9,
+    "SRAM bytes": 384 << 10,
+    "SRAM B/s": 32e9,
+}
+PUBLISHED["ethos-u85-2048"] = {
+    "MACs a cycle and core": 2048,
+    "DRAM B/s": 24e9,
+    "SRAM bytes": 512 << 10,
+    "SRAM B/s": 64e9,
+}
+PUBLISHED["ethos-u85-2048-sram-only"] = {"MACs a cycle and core": 2048, "SRAM B/s": 64e9}
 # A twelfth of LLC, DRAM and peak; the M.2 card's 50 TOPS with 10 cores.
 PUBLISHED["nnp-i-1core"] = PUBLISHED["nnp-i"] | {
     "cores": 1,
