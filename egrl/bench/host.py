@@ -131,6 +131,11 @@ _REASONS = (
     "layer normalization (AlexNet, ZFNet and Inception v1 have `LRN`).",
     "- Activations are priced as elementwise ops of their own; which of them onnxruntime fuses "
     "into the product, and which it takes several passes for, the file does not know.",
+    "- Convolutions in a few groups (ShuffleNet) are priced as the products that they are; "
+    "onnxruntime executes each group as a convolution of its own.",
+    "- What an inference takes beside its ops (some 20 us) is not in the prediction; models of "
+    "one or two milliseconds (PP-OCR's classifier, Silero) show it, and differ most from run to "
+    "run.",
     "- A recurrent op is priced as vector work, whatever its hidden size and its calls.",
     "- Weights of models larger than the cache come from memory, whose speed differs from "
     "minute to minute on a shared machine.",

@@ -6,7 +6,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from accelerator_sim.plan import Plan
+from accelerator_sim.plan import Plan, PlanOp
 from graph_ir.subgraph import SubgraphExtractor
 from graph_ir.text import quoted
 from runtime.arena import Bytes, PlanViolationError
@@ -69,19 +69,38 @@ class BoundOp:
             home_B[:] = result_B
 
 
+class OpCuts:
+    """The sessions of one model's ops, each cut out of it once for all plans."""
+
+    def __init__(self, extractor: SubgraphExtractor) -> None:
+        self._extractor = extractor
+        self._sessions = OpSessions()
+        self._cut: dict[tuple[tuple[str, ...], tuple[str, ...]], OpSession] = {}
+
+    def session_of(self, op: PlanOp) -> OpSession:
+        """The session of an op.
+
+        Raises:
+            InputError: the model has no such nodes, or onnxruntime refuses them.
+        """
+        key = (tuple(op.nodes), tuple(op.writes))
+        if key not in self._cut:
+            proto = self._extractor.extract(op.nodes, op.writes)
+            self._cut[key] = self._sessions.session_of(proto)
+        return self._cut[key]
+
+
 class Binder:
     """Binds the ops of one plan."""
 
     def __init__(
         self,
-        extractor: SubgraphExtractor,
-        sessions: OpSessions,
+        sessions: OpCuts,
         plan: Plan,
         program: Program,
         types: Mapping[str, HostType],
         memories: Memories,
     ) -> None:
-        self._extractor = extractor
         self._sessions = sessions
         self._plan = plan
         self._program = program
@@ -102,7 +121,7 @@ class Binder:
         """
         op = self._plan.ops[index]
         program = self._program.ops[index]
-        session = self._sessions.session_of(self._extractor.extract(op.nodes, op.writes))
+        session = self._sessions.session_of(op)
         staged = self._stage(program, index)
         assembled = {name: aligned(size) for name, size in program.streamed.items()}
         inputs = {}

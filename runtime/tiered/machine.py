@@ -29,9 +29,8 @@ from graph_ir.subgraph import SubgraphExtractor
 from graph_ir.text import quoted
 from runtime.arena import Bytes
 from runtime.host_types import HostType, host_types
-from runtime.op_sessions import OpSessions
 from runtime.tensor_map import TensorMap
-from runtime.tiered.binding import Binder, BoundOp, StagedStream
+from runtime.tiered.binding import Binder, BoundOp, OpCuts, StagedStream
 from runtime.tiered.memories import Memories
 from runtime.tiered.program import DmaSlice, build_program
 from runtime.tiered.workers import CopyThread, DmaThread, Move
@@ -67,8 +66,7 @@ class LoadedModel:
     def __init__(self, model: ir.Model) -> None:
         """Index a model, whose nodes have the names that the workload uses."""
         self.types: Mapping[str, HostType] = host_types(model)
-        self.extractor = SubgraphExtractor(model)
-        self.sessions = OpSessions()
+        self.sessions = OpCuts(SubgraphExtractor(model))
         self.weights: Mapping[str, Bytes] = {
             name: np.frombuffer(value.const_value.tobytes(), np.uint8)
             for name, value in model.graph.initializers.items()
@@ -112,9 +110,7 @@ class TieredMachine:
         for tier in self._program.outer:
             self._copies[tier] = CopyThread(self._memories, tier, slice_bytes)
         self._write_weights()
-        binder = Binder(
-            model.extractor, model.sessions, plan, self._program, model.types, self._memories
-        )
+        binder = Binder(model.sessions, plan, self._program, model.types, self._memories)
         self._ops = [
             binder.bind(index, from_home=overlap == "tiles") for index in range(len(plan.ops))
         ]
