@@ -2,90 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
 from accelerator_sim.accelerator import Accelerator, Home
-from accelerator_sim.detailed.estimate import DRAIN, FILL, LOAD, STORE, Traffic, estimate_s
+from accelerator_sim.detailed.cases import OpCase
+from accelerator_sim.detailed.estimate import Traffic, estimate_s
+from accelerator_sim.detailed.flows import Flow, flows_of, share_of_step, traffic_of
 from accelerator_sim.detailed.parameters import DetailedParameters
-from accelerator_sim.detailed.program import Hops, Program, Request, Transfer
-from accelerator_sim.detailed.sharing import (
-    RESIDENT_KINDS,
-    Route,
-    Servers,
-    Share,
-    Sharing,
-    reading,
-    share_of,
-    sharings_of,
-    streaming,
-    writing,
-)
+from accelerator_sim.detailed.program import Program, Request, Transfer
+from accelerator_sim.detailed.sharing import Servers, Share, Sharing, share_of, sharings_of
 from accelerator_sim.detailed.tiling import Step, TilingArrays, arrays_of, tilings_of
-from graph_ir.workload import Op, Operand, Role, Tensor, TensorKind, Workload
-
-
-@dataclass(frozen=True, slots=True)
-class OpCase:
-    """An op as the compiler sees it: everything but the homes.
-
-    Attributes:
-        op: the op.
-        kinds: of its operands' tensors.
-        ratios: stored bytes over packed bytes of its operands.
-        layout_ops: vector operations that changing the layout of its inputs takes.
-    """
-
-    op: Op
-    kinds: tuple[TensorKind, ...]
-    ratios: tuple[float, ...]
-    layout_ops: float
-
-    @property
-    def signature(self) -> tuple[object, ...]:
-        """Equal for ops that get equal programs."""
-        op = self.op
-        return (
-            op.family, op.mac_work, op.vector_ops, op.rows, op.columns, op.execution_type,
-            tuple((o.role, o.traffic_bytes, o.split_by, o.halo_bytes) for o in op.operands),
-            self.kinds, self.ratios, self.layout_ops,
-        )  # fmt: skip
-
-
-def cases_of(workload: Workload, accelerator: Accelerator) -> list[OpCase]:
-    """The ops of a workload, layout rounding and layout exchange resolved."""
-    written_as: dict[int, str] = {}
-    for op in workload.ops:
-        for operand in op.operands:
-            kind = workload.tensors[operand.tensor].kind
-            if operand.is_write and kind is TensorKind.ACTIVATION:
-                written_as[operand.tensor] = op.layout
-    cases = []
-    for op in workload.ops:
-        tensors = [workload.tensors[operand.tensor] for operand in op.operands]
-        exchanged = 0
-        if accelerator.layout_exchange:
-            exchanged = sum(
-                prod(tensor.shape)
-                for operand, tensor in zip(op.operands, tensors, strict=True)
-                if not operand.is_write and written_as.get(operand.tensor, op.layout) != op.layout
-            )
-        cases.append(
-            OpCase(
-                op,
-                tuple(tensor.kind for tensor in tensors),
-                tuple(_stored_ratio(tensor, accelerator.layout_channels) for tensor in tensors),
-                float(exchanged),
-            )
-        )
-    return cases
-
-
-def _stored_ratio(tensor: Tensor, quantum: int) -> float:
-    if tensor.kind is TensorKind.WEIGHT or tensor.channels <= 0:
-        return 1.0
-    return -(-tensor.channels // quantum) * quantum / tensor.channels
+from accelerator_sim.detailed.transfers import transfers_of
+from graph_ir.workload import Op, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +73,10 @@ def compile_op(
         parameters: of the model.
     """
     room = _prefetch_room(accelerator)
-    best: tuple[float, Sequence[_Flow], Traffic, TilingArrays] | None = None
+    best: tuple[float, Sequence[Flow], Traffic, TilingArrays] | None = None
     for candidate in candidates:
-        flows = _flows(case, homes, candidate.sharing, candidate.shares, accelerator, servers)
-        traffic = _traffic(flows, accelerator, servers)
+        flows = flows_of(case, homes, candidate.sharing, candidate.shares, accelerator, servers)
+        traffic = traffic_of(flows, accelerator, servers)
         for arrays in candidate.tilings:
             # What it chooses by: the mean of nothing and a whole ring prefetched.
             expected_s = _estimate(arrays, traffic, 0.0, parameters)
@@ -180,86 +109,8 @@ def _core_bytes(op: Op, shares: Sequence[Share], role: Role) -> float:
     return sum(s.core for o, s in zip(op.operands, shares, strict=True) if o.role is role)
 
 
-@dataclass(frozen=True, slots=True)
-class _Flow:
-    """One operand on its way: `direct` through `route`, or through the ring (`fill` is set)."""
-
-    position: int
-    role: Role
-    tier: int
-    is_write: bool
-    route: Route
-    fill: Route | None
-    ring_bytes: float
-
-
-def _flows(
-    case: OpCase, homes: Sequence[Home], sharing: Sharing, shares: Sequence[Share],
-    accelerator: Accelerator, servers: Servers,
-) -> list[_Flow]:  # fmt: skip
-    inner = len(accelerator.tiers) - 1
-    flows = []
-    for position, (operand, kind, home, share) in enumerate(
-        zip(case.op.operands, case.kinds, homes, shares, strict=True)
-    ):
-        if accelerator.streaming.path == "ring" and _streams(operand, kind, home, inner):
-            routes = streaming(home, sharing, share, accelerator, servers)
-            fill = servers.bounded(routes.fill, home.tier, "copy")
-            flows.append(
-                _Flow(
-                    position, operand.role, home.tier, False,
-                    routes.drain, fill, routes.ring_bytes,
-                )
-            )  # fmt: skip
-            continue
-        arguments = (operand, kind, home, sharing, share, accelerator, servers)
-        if not operand.is_write:
-            route = servers.bounded(reading(*arguments), home.tier, _stream_kind(operand, kind))
-            flows.append(_Flow(position, operand.role, home.tier, False, route, None, 0.0))
-        if operand.is_write or operand.role is Role.SCRATCH:
-            route = servers.bounded(writing(*arguments), home.tier, "output")
-            flows.append(_Flow(position, operand.role, home.tier, True, route, None, 0.0))
-    return flows
-
-
-def _stream_kind(operand: Operand, kind: TensorKind) -> str:
-    """A key of `Tier.stream_bytes_per_s`."""
-    if operand.role is Role.RIGHT:
-        return "weights"
-    return "parameters" if kind is TensorKind.WEIGHT else "input"
-
-
-def _streams(operand: Operand, kind: TensorKind, home: Home, inner: int) -> bool:
-    return kind in RESIDENT_KINDS and home.tier != inner and not operand.is_write
-
-
-def _traffic(flows: Sequence[_Flow], accelerator: Accelerator, servers: Servers) -> Traffic:
-    seconds = np.zeros((4, 3, len(servers.bytes_per_s)))
-    latency = np.zeros((4, 3))
-    ring = np.zeros(3)
-    outer_bytes = 0.0
-    for flow in flows:
-        role = _ROLE_INDEX.get(flow.role, 2)
-        used = DRAIN if flow.fill is not None else STORE if flow.is_write else LOAD
-        for server, value in flow.route.hops:
-            seconds[used, role, server] += value
-        latency_s = accelerator.tiers[flow.tier].latency_s.value
-        if flow.fill is not None:
-            ring[role] += flow.ring_bytes
-            outer_bytes += flow.ring_bytes if flow.tier == 0 else 0.0
-            for server, value in flow.fill.hops:
-                seconds[FILL, role, server] += value
-            latency[FILL, role] = max(latency[FILL, role], latency_s)
-        elif not flow.is_write:
-            latency[LOAD, role] = max(latency[LOAD, role], latency_s)
-    return Traffic(seconds, latency, ring, outer_bytes > 0.5 * float(ring.sum()))
-
-
-_ROLE_INDEX = {Role.LEFT: 0, Role.RIGHT: 1}
-
-
 def _program(
-    flows: Sequence[_Flow], traffic: Traffic, arrays: TilingArrays,
+    flows: Sequence[Flow], traffic: Traffic, arrays: TilingArrays,
     accelerator: Accelerator, parameters: DetailedParameters,
 ) -> Program:  # fmt: skip
     steps = arrays.tiling.steps
@@ -267,7 +118,7 @@ def _program(
     for index, step in enumerate(steps):
         loads.append(_requests(flows, step, index, False, accelerator))
         stores.append(_requests(flows, step, index, True, accelerator))
-    transfers = _transfers(flows, steps, accelerator, parameters)
+    transfers = transfers_of(flows, steps, accelerator, parameters)
     alone_s = hidden_s = _estimate(arrays, traffic, 0.0, parameters)
     early = 0
     if transfers:
@@ -301,22 +152,14 @@ def _worth_prefetching(
     return low
 
 
-def _share_of_step(role: Role, step: Step) -> float:
-    if role is Role.LEFT:
-        return step.left
-    if role is Role.RIGHT:
-        return step.right
-    return step.work
-
-
 def _requests(
-    flows: Sequence[_Flow], step: Step, index: int, is_write: bool, accelerator: Accelerator
+    flows: Sequence[Flow], step: Step, index: int, is_write: bool, accelerator: Accelerator
 ) -> tuple[Request, ...]:
     """One request for each memory: what a step moves to or from it is one chain of bursts."""
     hops_of_tier: dict[int, dict[int, float]] = {}
     first_of_tier: dict[int, int] = {}
     for flow in flows:
-        part = _share_of_step(flow.role, step)
+        part = share_of_step(flow.role, step)
         if flow.fill is not None or flow.is_write is not is_write or part <= 0.0:
             continue
         hops = hops_of_tier.setdefault(flow.tier, {})
@@ -333,89 +176,3 @@ def _requests(
         )
         for tier, hops in hops_of_tier.items()
     )
-
-
-def _transfers(
-    flows: Sequence[_Flow], steps: Sequence[Step],
-    accelerator: Accelerator, parameters: DetailedParameters,
-) -> list[Transfer]:  # fmt: skip
-    """Descriptors in the order in which their bytes are used."""
-    inner = len(accelerator.tiers) - 1
-    ring_latency_s = accelerator.tiers[inner].latency_s.value
-    streams = [flow for flow in flows if flow.fill is not None]
-    # Bytes of each stream that no descriptor covers yet, and the step that needs the first one.
-    waiting = [0.0] * len(streams)
-    since = [0] * len(streams)
-    cut = [0] * len(streams)
-    sizes = [_transfer_sizes(flow, steps, accelerator, parameters) for flow in streams]
-    found: list[Transfer] = []
-    for index, step in enumerate(steps):
-        for number, flow in enumerate(streams):
-            needed = flow.ring_bytes * _share_of_step(flow.role, step)
-            if needed <= 0.0:
-                continue
-            if waiting[number] <= 0.0:
-                since[number] = index
-            waiting[number] += needed
-            last = not any(_share_of_step(flow.role, later) > 0.0 for later in steps[index + 1 :])
-            while waiting[number] > 0.0:
-                limit = sizes[number].at(cut[number])
-                if waiting[number] < limit * 0.999 and not last:
-                    break
-                size = min(waiting[number], limit)
-                cut[number] += 1
-                latency_s = accelerator.tiers[flow.tier].latency_s.value
-                found.append(
-                    _transfer(flow, size, since[number], len(found), latency_s, ring_latency_s)
-                )
-                waiting[number] = max(0.0, waiting[number] - size)
-                if waiting[number] < 1e-6:
-                    waiting[number] = 0.0
-                since[number] = index
-    found.sort(key=lambda transfer: transfer.step)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _TransferSizes:
-    """Bytes of a stream's descriptors: what the ring can hold is cut finely, the rest coarsely."""
-
-    first: float
-    first_count: int
-    later: float
-
-    def at(self, number: int) -> float:
-        """Of one descriptor."""
-        return self.first if number < self.first_count else self.later
-
-
-def _transfer_sizes(
-    flow: _Flow, steps: Sequence[Step], accelerator: Accelerator, parameters: DetailedParameters
-) -> _TransferSizes:
-    """A slice at most, less where a stream would be one or two of them.
-
-    Beyond what the ring holds, chains of slices of very long streams are simulated as one.
-    """
-    streaming = accelerator.streaming
-    size = flow.ring_bytes * sum(_share_of_step(flow.role, step) for step in steps)
-    fine = max(float(parameters.min_transfer_bytes), size / parameters.transfers)
-    first = max(1.0, min(float(streaming.slice_bytes), fine))
-    count = int(streaming.staging_bytes / first) + 1
-    return _TransferSizes(first, count, max(first, size / parameters.max_transfers))
-
-
-def _transfer(
-    flow: _Flow, size: float, step: int, number: int, latency_s: float, ring_latency_s: float
-) -> Transfer:
-    assert flow.fill is not None  # Only streams are cut into transfers.
-    part = size / flow.ring_bytes
-    return Transfer(
-        Request(_scaled(flow.fill, part), latency_s, flow.position, number, False),
-        Request(_scaled(flow.route, part), ring_latency_s, flow.position, number, False),
-        size,
-        step,
-    )
-
-
-def _scaled(route: Route, part: float) -> Hops:
-    return tuple((server, seconds * part) for server, seconds in route.hops if seconds > 0.0)

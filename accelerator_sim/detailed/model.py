@@ -7,12 +7,8 @@ from dataclasses import dataclass
 import simpy
 
 from accelerator_sim.accelerator import Accelerator, Home
-from accelerator_sim.detailed.compiler import (
-    Candidate,
-    candidates_of,
-    cases_of,
-    compile_op,
-)
+from accelerator_sim.detailed.cases import cases_of
+from accelerator_sim.detailed.compiler import Candidate, candidates_of, compile_op
 from accelerator_sim.detailed.dma import Dma
 from accelerator_sim.detailed.machine import Machine
 from accelerator_sim.detailed.parameters import IDEAL_MEMORY, DetailedParameters, MemoryTiming
