@@ -69,7 +69,8 @@ def _tensor(tensor: Tensor, sizes: dict[str, int], layer: VelaLayer) -> Tensor:
 def _model(layer: VelaLayer) -> ir.Model:
     height, width, channels = layer.source
     rows, columns, filters = layer.result
-    image, result = (1, channels, height, width), (1, filters, rows, columns)
+    image = (1, channels, height, width)
+    result: tuple[int, ...] = (1, filters, rows, columns)
     weights: list[ir.Value] = []
     if layer.kind in ("conv", "depthwise"):
         groups = channels if layer.kind == "depthwise" else 1
@@ -130,7 +131,7 @@ def _value(name: str, shape: tuple[int, ...]) -> ir.Value:
 def _weight(name: str, shape: tuple[int, ...]) -> ir.Value:
     """A weight whose data is never made: lowering reads its shape alone."""
 
-    def zeros() -> ir.Tensor:
+    def zeros() -> ir.TensorProtocol:
         return ir.Tensor(np.zeros(shape, np.float32))
 
     value = _value(name, shape)
