@@ -355,11 +355,16 @@ def _moved_bytes(use: OperandUse, tier: int, accelerator: Accelerator) -> float:
 def live_bytes(problem: PlacementProblem, homes: Sequence[int]) -> list[list[int]]:
     """Live bytes per op index and tier, without the staging ring."""
     size_TH = problem.arrays.size_bytes_TH
-    live = [[0] * len(problem.accelerator.tiers) for _ in range(problem.op_count)]
+    change = [[0] * len(problem.accelerator.tiers) for _ in range(problem.op_count + 1)]
     for t, tensor in enumerate(problem.workload.tensors):
         tier = problem.homes[homes[t]].tier
-        for i in range(tensor.start, tensor.end):
-            live[i][tier] += int(size_TH[t, homes[t]])
+        change[tensor.start][tier] += int(size_TH[t, homes[t]])
+        change[tensor.end][tier] -= int(size_TH[t, homes[t]])
+    live: list[list[int]] = []
+    now = [0] * len(problem.accelerator.tiers)
+    for row in change[:-1]:
+        now = [bytes_ + more for bytes_, more in zip(now, row, strict=True)]
+        live.append(now)
     return live
 
 

@@ -16,7 +16,7 @@ from accelerator_sim.targets import load_target
 from accelerator_sim.throughput import grouped
 from egrl.advice.advise import advise
 from egrl.budget import parse_budget
-from egrl.compilation import prepare
+from egrl.compilation import Prepared, prepare
 from egrl.placement import Placed, place, report_placement
 from egrl.placers import PLACERS
 from egrl.placers.base import PlacerResult, Progress, no_progress
@@ -67,19 +67,29 @@ def simulate_sources(
         if placer not in PLACERS:
             raise InputError(f"placer {placer}: unknown; expected one of {', '.join(PLACERS)}")
     asked = tuple(dict.fromkeys(placers))
+    # All are read before any is placed: what is wrong with the last one is said at once.
+    opened = [_open(Path(source), target, precision, dims or {}, groups) for source in sources]
     result: list[ReportCase] = []
-    for source in sources:
+    for source, content in zip(sources, opened, strict=True):
         path = Path(source)
-        if not path.is_dir():
-            ready = prepare(path, target or DEFAULT_TARGET, precision, dims or {}, groups=groups)
-            for placer in asked or (DEFAULT_PLACER,):
-                placed = place(ready.problem, placer, limits, seed, progress, path.stem)
-                result.append(_case(path.name, ready.problem, placed))
+        if isinstance(content, Artifact):
+            for graph in content.manifest.graphs:
+                result += _graph_cases(
+                    content, graph, target, groups, asked, budget, seed, progress
+                )
             continue
-        artifact = load_artifact(path)
-        for graph in artifact.manifest.graphs:
-            result += _graph_cases(artifact, graph, target, groups, asked, budget, seed, progress)
+        for placer in asked or (DEFAULT_PLACER,):
+            placed = place(content.problem, placer, limits, seed, progress, path.stem)
+            result.append(_case(path.name, content.problem, placed))
     return [_advised(case, progress) for case in result] if advice else result
+
+
+def _open(
+    path: Path, target: str | None, precision: str | None, dims: Mapping[str, int], groups: int
+) -> Artifact | Prepared:
+    if path.is_dir():
+        return load_artifact(path)
+    return prepare(path, target or DEFAULT_TARGET, precision, dims, groups=groups)
 
 
 def _advised(case: ReportCase, progress: Progress) -> ReportCase:
