@@ -8,6 +8,7 @@ import msgspec
 from accelerator_sim.accelerator import Accelerator, Tier
 from accelerator_sim.mac_array import DirectConvolution
 from accelerator_sim.quantity import Quantity
+from accelerator_sim.targets.ethos_u_checks import ethos_u_problems, stream_problems
 from accelerator_sim.tiling import ConvolutionBuffer
 from graph_ir.datatypes import BITS
 from graph_ir.workload import OpFamily
@@ -53,6 +54,8 @@ def problems_of(a: Accelerator) -> Iterator[tuple[str, str]]:
         expected = f"expected 1 to {LARGEST_QUANTUM}"
         yield "layout_channels", f"{expected}, got {a.layout_channels}"
     yield from _tier_problems(a)
+    yield from stream_problems(a.tiers)
+    yield from ethos_u_problems(a)
     yield from _unit_problems(a)
     yield from _convolution_problems(a)
 
