@@ -47,9 +47,7 @@ def candidates_of(
         )
         tilings = tilings_of(case.op, sharing, core_bytes, case.layout_ops, accelerator, parameters)
         # Different fineness often ends in the same tiles.
-        arrays = tuple(
-            arrays_of(tiling, accelerator.clock_hz.value) for tiling in dict.fromkeys(tilings)
-        )
+        arrays = tuple(arrays_of(tiling, accelerator) for tiling in dict.fromkeys(tilings))
         found.append(Candidate(sharing, shares, arrays))
     return tuple(found)
 

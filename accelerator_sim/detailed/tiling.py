@@ -78,8 +78,9 @@ class TilingArrays:
     vector_S: F64
 
 
-def arrays_of(tiling: Tiling, clock_hz: float) -> TilingArrays:
-    """A tiling as arrays."""
+def arrays_of(tiling: Tiling, accelerator: Accelerator) -> TilingArrays:
+    """A tiling as arrays; where the units take turns, their times are one."""
+    clock_hz = accelerator.clock_hz.value
     share_RS = np.array(
         [
             [step.left for step in tiling.steps],
@@ -88,7 +89,10 @@ def arrays_of(tiling: Tiling, clock_hz: float) -> TilingArrays:
         ]
     )
     mac_S = np.array([step.mac_cycles for step in tiling.steps]) / clock_hz
-    return TilingArrays(tiling, share_RS, mac_S, share_RS[2] * (tiling.vector_cycles / clock_hz))
+    vector_S = share_RS[2] * (tiling.vector_cycles / clock_hz)
+    if accelerator.serial_units:
+        mac_S, vector_S = mac_S + vector_S, np.zeros_like(vector_S)
+    return TilingArrays(tiling, share_RS, mac_S, vector_S)
 
 
 def tilings_of(

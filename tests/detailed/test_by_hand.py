@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from accelerator_sim.accelerator import Accelerator, Home
 from accelerator_sim.detailed import IDEAL, DetailedModel, DetailedParameters, simulate_detailed
+from accelerator_sim.mac_array import DotGrid
 from graph_ir.errors import InputError
-from graph_ir.workload import TensorKind, Workload
-from tests.accelerator_sim.machines import tier
+from graph_ir.workload import MacWork, Role, TensorKind, Workload
+from tests.accelerator_sim.machines import quantity, tier
 from tests.accelerator_sim.toy import op, reading, tensor, toy, workload, writing
 
 OUT, IN = Home(0, "shared"), Home(1, "shared")
@@ -104,6 +106,22 @@ def test_a_small_ring_prefetches_less():
 def test_a_weight_of_the_innermost_tier_does_not_stream():
     # 20 B through the port.
     assert latency(streaming_ops(5), toy(), [IN, IN], ONE_TILE) == pytest.approx(5 + 1 + 7)
+
+
+def test_units_overlap_unless_they_take_turns():
+    # Ten tiles of a product of 10 cycles and 10 vector operations; nothing to load or store.
+    grid = DotGrid(
+        rows=1, columns=1, depth=1, full_rate_type="int8",
+        relative_rate={"int8*int8": quantity(1.0)}, source="a test",
+    )  # fmt: skip
+    work = MacWork(1, 10, 1, 1, left_type="int8", right_type="int8")
+    operands = [reading(0, 0, Role.LEFT), reading(1, 0, Role.RIGHT), writing(2, 0)]
+    tensors = [tensor(name, TensorKind.ACTIVATION, 0, 0, 1) for name in "abc"]
+    load = workload([op("m", operands, 10, (work,), 10, 1)], tensors)
+    machine = toy(mac_array=grid)
+    assert latency(load, machine, [IN] * 3, TEN_TILES) == pytest.approx(11)
+    turns = structs.replace(machine, serial_units=True)
+    assert latency(load, turns, [IN] * 3, TEN_TILES) == pytest.approx(20)
 
 
 def test_homes_are_checked():
