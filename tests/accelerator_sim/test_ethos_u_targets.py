@@ -20,7 +20,12 @@ BROKEN: dict[str, tuple[str, str, str, str]] = {
         "port_bytes_per_cycle = { value = 0",
         "port_bytes_per_cycle",
     ),
-    "a grid of another size": ("ethos-u85-512", "channels = 16", "channels = 8", "grids.0"),
+    "a grid of another size": (
+        "ethos-u85-512",
+        "width = 2, channels",
+        "width = 3, channels",
+        "grids.0",
+    ),
     "an unknown kind": ("ethos-u85-512", '"depthwise"', '"attention"', "grids.0.kinds"),
     "units of one number": ("ethos-u85-512", "[2, 2], [1, 2]", "[2], [1, 2]", "input_units"),
     "a stream of nothing": (
