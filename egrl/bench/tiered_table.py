@@ -56,7 +56,8 @@ class ModelResult(msgspec.Struct, frozen=True):
         return [
             f"| {self.model} | {mode} | {len(self.placements)} "
             f"| {seconds_text(r.fastest_s)} to {seconds_text(r.slowest_s)} | {r.spearman:.3f} "
-            f"| {r.repeatability:.3f} | {ceiling(r.repeatability):.3f} | {100 * r.best_excess:.1f} % | {100 * r.spread:.1f} % "
+            f"| {r.repeatability:.3f} | {ceiling(r.repeatability):.3f} "
+            f"| {100 * r.best_excess:.1f} % | {100 * r.spread:.1f} % "
             f"| {100 * r.error:.1f} % | {r.bias:.2f} |"
             for mode, r in self.modes.items()
         ]
@@ -150,8 +151,8 @@ def document(results: Sequence[ModelResult], rates: str) -> str:
         f"{os.getpriority(os.PRIO_PROCESS, 0)}. Load of the machine when this was written (mean of "
         f"15 minutes, this process included): {os.getloadavg()[2]:.1f}.",
         "",
-        "| model | mode | placements | measured | spearman | repeats | ceiling | best | spread | error "
-        "| bias |",
+        "| model | mode | placements | measured | spearman | repeats | ceiling | best | spread "
+        "| error | bias |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results:

@@ -9,6 +9,7 @@ from accelerator_sim.cost.variants import variants_of
 from accelerator_sim.quantity import Quantity
 from accelerator_sim.targets import parse_target
 from egrl.bench.tiered_stats import agreement, repeatability, spearman, spread
+from egrl.bench.tiered_table import ceiling
 from egrl.calibration.fit import Observation, family_rates, launch_overhead
 from egrl.calibration.from_ops import mac_family, rates_from_ops
 from egrl.calibration.machine import host_accelerator
@@ -173,3 +174,9 @@ def test_a_timing_sums_up_its_runs() -> None:
     timing = timing_of([4.0, 1.0, 3.0, 2.0, 5.0])
     assert (timing.least_s, timing.median_s, timing.most_s) == (1, 3, 5)
     assert timing.runs == 5
+
+
+def test_ceiling_of_a_noisy_measurement() -> None:
+    assert ceiling(1.0) == 1.0
+    assert ceiling(0.5) == pytest.approx((2 / 3) ** 0.5)
+    assert ceiling(-0.2) == 0.0
