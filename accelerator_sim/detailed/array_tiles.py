@@ -38,6 +38,8 @@ def tile_cycles(array: MacArray, work: MacWork, rows: int, columns: int) -> floa
     For a depthwise product `columns` counts channels of all its groups.
     """
     rate = pair_rate(array, work)
+    if work.depthwise and isinstance(array, WeightStationary | OutputStationary | InputStationary):
+        return _systolic_depthwise(array, work, rows, columns) / rate
     match array:
         case DotGrid():
             return _dot_grid(array, work, rows, columns, rate)
@@ -58,6 +60,26 @@ def tile_cycles(array: MacArray, work: MacWork, rows: int, columns: int) -> floa
             return _direct(array, work, rows, columns) / rate
         case EthosU55() | EthosU85():
             return _ethos(array, work, rows, columns, rate)
+
+
+def _systolic_depthwise(
+    array: WeightStationary | OutputStationary | InputStationary,
+    work: MacWork,
+    rows: int,
+    columns: int,
+) -> float:
+    """Channels have inputs of their own: weights lie on the diagonal, or channels take turns."""
+    ramp = array.rows + array.columns - 2
+    if isinstance(array, WeightStationary):
+        together = max(1, min(array.columns, array.rows // work.inner))
+        tiles = folds(columns, together) * folds(work.inner, array.rows)
+        if array.weight_double_buffer:
+            return float(tiles * max(rows, array.rows) + ramp)
+        return float(tiles * (array.rows + rows + ramp))
+    if isinstance(array, OutputStationary):
+        return float(columns * folds(rows, array.rows) * (work.inner + ramp))
+    tiles = columns * folds(work.inner, array.rows) * folds(rows, array.columns)
+    return float(tiles * (array.rows + 1 + ramp))
 
 
 def _dot_grid(array: DotGrid, work: MacWork, rows: int, columns: int, rate: float) -> float:

@@ -40,6 +40,16 @@ def test_systolic_arrays_follow_the_published_closed_forms():
     assert tile_cycles(output, product(20, 9, 5), 20, 5) == 3 * 2 * (8 + 4 + 9 - 2)
 
 
+def test_depthwise_channels_share_a_systolic_array_by_its_rows():
+    array = WeightStationary(
+        rows=8, columns=4, full_rate_type="int8", relative_rate=RATES, source="a test",
+        weight_double_buffer=True,
+    )  # fmt: skip
+    work = MacWork(10, 20, 3, 1, depthwise=True, left_type="int8", right_type="int8")
+    # Two channels of three taps fit eight rows: five folds of 20 rows.
+    assert tile_cycles(array, work, 20, 10) == 5 * 20 + 8 + 4 - 2
+
+
 def test_a_pair_without_a_rate_is_refused():
     with pytest.raises(InputError, match=r"no rate for int8\*fp16; it has int8\*int4, int8\*int8"):
         tile_cycles(GRID, product(1, 1, 1, right="fp16"), 1, 1)
