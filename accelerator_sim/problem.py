@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelerator_sim.accelerator import Accelerator, Home, homes_of
+from accelerator_sim.batch_arrays import BatchArrays, build_batch_arrays
 from accelerator_sim.cost.traffic import (
     STREAMED_KINDS,
     OperandUse,
@@ -51,6 +52,7 @@ class EngineArrays:
     first_record_N: NDArray[np.int64]
     untabled_D: NDArray[np.int64]
     table_QF: NDArray[np.float64]
+    batch: BatchArrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,11 +324,13 @@ def _flatten(
         np.array([home.tier for home in homes], np.int64),
     )
     table = build_price_table(pricing, allowed_TH, len(accelerator.tiers))
+    start_T = np.array([tensor.start for tensor in workload.tensors], np.int64)
+    end_T = np.array([tensor.end for tensor in workload.tensors], np.int64)
     return EngineArrays(
         *pricing,
         size_bytes_TH=size_TH,
-        start_T=np.array([tensor.start for tensor in workload.tensors], np.int64),
-        end_T=np.array([tensor.end for tensor in workload.tensors], np.int64),
+        start_T=start_T,
+        end_T=end_T,
         capacity_bytes_L=np.array(
             [int(tier.capacity_bytes.value) for tier in accelerator.tiers], np.int64
         ),
@@ -337,4 +341,8 @@ def _flatten(
         first_record_N=table.first_record_N,
         untabled_D=table.untabled_D,
         table_QF=table.table_QF,
-    )
+        batch=build_batch_arrays(
+            table, pricing[1], pricing[2], allowed_TH, size_TH, pricing[11], start_T, end_T,
+            len(accelerator.tiers),
+        ),
+    )  # fmt: skip
