@@ -1,11 +1,24 @@
 """The report as a person reads it in ten seconds: plain ASCII, at most 100 columns."""
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from accelerator_sim.build_report import IDEAL, MATTERS_ABOVE, STATED_REFERENCES
+from accelerator_sim.comparison import compare, letters, power_w, title
 from accelerator_sim.report import OpRow, Report, TierRow
 from accelerator_sim.time_shares import time_shares
-from accelerator_sim.units import bytes_text, joules_text, percent_text, plain, seconds_text
+from accelerator_sim.units import (
+    bytes_text,
+    joules_text,
+    percent_text,
+    plain,
+    seconds_text,
+    watts_text,
+)
+
+if TYPE_CHECKING:
+    from accelerator_sim.report_case import Advice
 
 WIDTH = 100
 SLOWEST_OPS = 5
@@ -13,12 +26,20 @@ _BAR = 30
 # Less would be printed as 0.0 %.
 _SMALLEST_SHARE = 0.0005
 _LABEL = 14
+_COLUMNS = 6
+_COLUMN = 12
 
 
-def report_text(report: Report) -> str:
-    """The summary, lines separated by newlines, without one at the end."""
+def report_text(report: Report, approximate: Sequence[str] = ()) -> str:
+    """The summary, lines separated by newlines, without one at the end.
+
+    Args:
+        report: of one plan.
+        approximate: what the accelerator's file leaves out or guesses.
+    """
     lines = [
         *_headline(report),
+        *_caveat(report, approximate),
         "",
         *_time(report),
         "",
@@ -31,6 +52,60 @@ def report_text(report: Report) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def advice_text(advice: "Sequence[Advice]", report: Report) -> str:
+    """What would make the plan of a report faster, lines likewise.
+
+    Args:
+        advice: most worthwhile first.
+        report: of the plan.
+    """
+    lines = ["What would help (placed and simulated again)"]
+    if not report.placement_matters:
+        lines.append(
+            "  placement does not matter here; only another machine or fewer bytes can help"
+        )
+    if not advice:
+        lines.append("  nothing that was tried makes it faster by 0.5 % or more")
+    for entry in advice:
+        change = f"{100 * entry.change:+.1f} %"
+        head = f"  {change:>9}  {seconds_text(entry.latency_s):>10}  "
+        lines += wrap(
+            plain(entry.text), WIDTH, initial_indent=head, subsequent_indent=" " * len(head)
+        )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def comparison_text(reports: Sequence[Report], names: Sequence[str]) -> str:
+    """Several reports side by side, lines likewise.
+
+    Args:
+        reports: at least one.
+        names: of their sources.
+    """
+    lines = ["Side by side"]
+    for position, (report, name) in enumerate(zip(reports, names, strict=True)):
+        lines.append(f"  {letters(position):<3} {title(report, name)}"[:WIDTH])
+    rows = compare(reports)
+    for first in range(0, len(reports), _COLUMNS):
+        columns = range(first, min(first + _COLUMNS, len(reports)))
+        lines += ["", " " * 22 + "".join(f"{letters(column):>{_COLUMN}}" for column in columns)]
+        for row in rows:
+            cells = "".join(f"{row.cells[column]:>{_COLUMN}}" for column in columns)
+            lines.append(f"  {row.label:<20}{cells}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _caveat(report: Report, approximate: Sequence[str]) -> Iterator[str]:
+    if not approximate:
+        return
+    first = plain(approximate[0])
+    room = WIDTH - _LABEL - 2
+    words = f"the model of {plain(report.target, 24)} is approximate: {first}"
+    if len(approximate) > 1:
+        words += f"; {len(approximate) - 1} more"
+    yield _line("caveat", words if len(words) <= room else words[: room - 2] + "..")
+
+
 def _headline(report: Report) -> Iterator[str]:
     yield (
         f"{plain(report.model, 40)} on {plain(report.target, 24)}, {report.execution_type}, "
@@ -39,7 +114,7 @@ def _headline(report: Report) -> Iterator[str]:
     yield _line(
         "latency",
         f"{seconds_text(report.latency_s)}    first inference {seconds_text(report.cold_latency_s)}"
-        f"    energy {joules_text(report.energy_j)}",
+        f"    energy {joules_text(report.energy_j)}{_power(report)}",
     )
     yield _line("speed-up", _speedup(report))
     yield _line("proven gap", _gap(report))
@@ -57,6 +132,11 @@ def _headline(report: Report) -> Iterator[str]:
             f"placement does not matter here: {report.best_reference} is within "
             f"{100 * MATTERS_ABOVE:.0f} % of {_floor_name(report)}",
         )
+
+
+def _power(report: Report) -> str:
+    watts = power_w(report)
+    return "" if watts is None else f" ({watts_text(watts)})"
 
 
 def _line(label: str, text: str) -> str:

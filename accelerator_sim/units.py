@@ -2,6 +2,7 @@
 
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 _JOULES = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ"), (1e-12, "pJ"))
+_WATTS = ((1.0, "W"), (1e-3, "mW"), (1e-6, "uW"))
 _BYTES = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 _PLAIN = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -14,6 +15,16 @@ def seconds_text(seconds: float) -> str:
 def joules_text(joules: float) -> str:
     """`1.234 mJ`, four significant digits."""
     return _scaled(joules, _JOULES, "J")
+
+
+def watts_text(watts: float) -> str:
+    """`1.234 W`, four significant digits."""
+    return _scaled(watts, _WATTS, "W")
+
+
+def ratio_text(ratio: float) -> str:
+    """`1.23x`."""
+    return f"{ratio:.2f}x"
 
 
 def bytes_text(count: float) -> str:

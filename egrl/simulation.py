@@ -1,6 +1,7 @@
 """`simulate`: the report of an artifact as it is planned, or of a model placed now."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from accelerator_sim.plan_builder import build_plan
 from accelerator_sim.problem import PlacementProblem, build_problem
 from accelerator_sim.report_case import ReportCase
 from accelerator_sim.targets import load_target
+from egrl.advice.advise import advise
 from egrl.budget import parse_budget
 from egrl.compilation import prepare
 from egrl.placement import Placed, place, report_placement
@@ -35,6 +37,7 @@ def simulate_sources(
     placers: Sequence[str] = (),
     budget: str = "10s",
     seed: int = 0,
+    advice: bool = False,
     progress: Progress = no_progress,
 ) -> list[ReportCase]:
     """Simulate artifacts (folders) and models (files).
@@ -48,6 +51,7 @@ def simulate_sources(
             target is always shown as it is planned, and placed again only by those named here.
         budget: of each placer.
         seed: of each placer.
+        advice: also place and simulate again with changes, and list those that help.
         progress: told of improvements.
 
     Raises:
@@ -71,7 +75,12 @@ def simulate_sources(
         artifact = load_artifact(path)
         for graph in artifact.manifest.graphs:
             result += _graph_cases(artifact, graph, target, asked, budget, seed, progress)
-    return result
+    return [_advised(case, progress) for case in result] if advice else result
+
+
+def _advised(case: ReportCase, progress: Progress) -> ReportCase:
+    progress(f"advice for {case.name}", case.report.latency_s)
+    return replace(case, advice=advise(case))
 
 
 def _graph_cases(

@@ -144,6 +144,7 @@ def lower_op(table: TensorTable, at: int, group: Group) -> Op:
         columns=facts.space.columns,
         layout=facts.layout,
         execution_type=work[0].left_type if work else table.execution_type,
+        window=facts.window,
     )
 
 

@@ -90,6 +90,25 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """The sliding window of a two-dimensional convolution or pooling, extents as height and width.
+
+    Attributes:
+        input_size: before padding.
+        kernel: taps of the window.
+        strides: from one output to the next.
+        dilations: from one tap to the next.
+        output_size: of one image.
+    """
+
+    input_size: tuple[int, int]
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    output_size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class MacWork:
     """A batch of matrix products `[rows, inner] x [inner, columns]`.
 
@@ -106,6 +125,7 @@ class MacWork:
         depthwise: True for a convolution with one input channel per group.
         left_type: execution type of the left factor (activation).
         right_type: execution type of the right factor (weight or activation).
+        window: of a convolution of at most two dimensions that is not transposed; None elsewhere.
     """
 
     batch: int
@@ -116,6 +136,7 @@ class MacWork:
     depthwise: bool = False
     left_type: str = "fp16"
     right_type: str = "fp16"
+    window: Window | None = None
 
     @property
     def macs(self) -> int:
@@ -167,6 +188,7 @@ class Op:
         columns: extent of the dimension that `Split.COLUMNS` divides.
         layout: what the op family wants its activations stored as: "mac", "vector", "linear".
         execution_type: type of its arithmetic.
+        window: of a pooling of at most two dimensions.
     """
 
     name: str
@@ -179,6 +201,7 @@ class Op:
     columns: int
     layout: str
     execution_type: str
+    window: Window | None = None
 
     @property
     def macs(self) -> int:

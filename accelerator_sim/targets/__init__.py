@@ -16,6 +16,13 @@ MAX_FILE_BYTES = 1 << 20
 TARGETS: dict[str, str] = {
     "nnp-i": "nnp-i.toml",
     "nnp-i-partitioned": "nnp-i-partitioned.toml",
+    "nnp-i-1core": "nnp-i-1core.toml",
+    "nnp-i-m2": "nnp-i-m2.toml",
+    "tpu-v4i": "tpu-v4i.toml",
+    "tpu-v5e": "tpu-v5e.toml",
+    "hexagon-vtcm-8m": "hexagon-vtcm-8m.toml",
+    "ane-m4": "ane-m4.toml",
+    "imxrt1170": "imxrt1170.toml",
     "ethos-u65-512": "ethos-u65-512.toml",
 }
 

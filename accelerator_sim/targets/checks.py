@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import msgspec
 
 from accelerator_sim.accelerator import Accelerator, Tier
+from accelerator_sim.mac_array import DirectConvolution
 from accelerator_sim.quantity import Quantity
+from accelerator_sim.tiling import ConvolutionBuffer
 from graph_ir.datatypes import BITS
 from graph_ir.workload import OpFamily
 
@@ -52,6 +54,7 @@ def problems_of(a: Accelerator) -> Iterator[tuple[str, str]]:
         yield "layout_channels", f"{expected}, got {a.layout_channels}"
     yield from _tier_problems(a)
     yield from _unit_problems(a)
+    yield from _convolution_problems(a)
 
 
 def _name_problems(a: Accelerator) -> Iterator[tuple[str, str]]:
@@ -159,6 +162,15 @@ def _unit_problems(a: Accelerator) -> Iterator[tuple[str, str]]:
     array = a.mac_array
     if array.rows < 1 or array.columns < 1 or array.macs_per_cycle < 1:
         yield "mac_array", "expected extents of at least 1"
+    port = getattr(array, "operand_port", None)
+    if port is not None:
+        for key, got, least in (
+            ("bytes_per_cycle", port.bytes_per_cycle.value, 1),
+            ("weight_tiles", port.weight_tiles, 0),
+            ("accumulator_bytes", port.accumulator_bytes, 1),
+        ):
+            if got < least:
+                yield f"mac_array.operand_port.{key}", f"expected at least {least}, got {got}"
     if not array.source:
         yield "mac_array.source", "expected a source"
     for pair, rate in array.relative_rate.items():
@@ -198,6 +210,28 @@ def _unit_problems(a: Accelerator) -> Iterator[tuple[str, str]]:
                 f"expected about {derived:.4g} (2 x cores x MACs x rate x clock), "
                 f"got {peak.ops_per_s:.4g}",
             )
+
+
+def _convolution_problems(a: Accelerator) -> Iterator[tuple[str, str]]:
+    array, tiling = a.mac_array, a.tiling
+    if isinstance(array, DirectConvolution):
+        for key in ("input_channel_quantum", "output_channel_quantum", "weight_channel_quantum"):
+            if not 1 <= getattr(array, key) <= LARGEST_QUANTUM:
+                expected = f"expected 1 to {LARGEST_QUANTUM}"
+                yield f"mac_array.{key}", f"{expected}, got {getattr(array, key)}"
+        for key in ("winograd_speedup", "winograd_weight_ratio"):
+            if getattr(array, key).value < 1:
+                got = getattr(array, key).value
+                yield f"mac_array.{key}", f"expected at least 1, got {got}"
+    if isinstance(tiling, ConvolutionBuffer):
+        if not 1 <= tiling.kernel_group <= LARGEST_QUANTUM:
+            expected = f"expected 1 to {LARGEST_QUANTUM}"
+            yield "tiling.kernel_group", f"{expected}, got {tiling.kernel_group}"
+        if not 0 <= tiling.spare_lines <= LARGEST_QUANTUM:
+            expected = f"expected 0 to {LARGEST_QUANTUM}"
+            yield "tiling.spare_lines", f"{expected}, got {tiling.spare_lines}"
+        if not tiling.source:
+            yield "tiling.source", "expected a source"
 
 
 def _total(tier: Tier, key: str, a: Accelerator) -> float:

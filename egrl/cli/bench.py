@@ -12,6 +12,8 @@ from egrl.cli.values import positive_number
 SUITES: dict[str, str] = {
     "placement": "egrl.bench.placement",
     "engine": "egrl.bench.engine",
+    "ranking": "egrl.bench.ranking",
+    "tiered": "egrl.bench.tiered",
     "numerics": "egrl.bench.numerics",
     "allocate": "egrl.bench.allocate",
 }

@@ -14,6 +14,7 @@ from egrl.cli import (
     passes,
     placers,
     simulate,
+    sweep,
     targets,
     verify,
 )
@@ -25,6 +26,7 @@ from egrl.cli.parser import Parser
 VERBS = (
     compile.add,
     simulate.add,
+    sweep.add,
     run_verb.add,
     inspect.add,
     verify.add,

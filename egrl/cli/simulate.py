@@ -1,30 +1,45 @@
-"""`egrl simulate`: the latency report of artifacts or models."""
+"""`egrl simulate`: the latency report of artifacts or models, side by side where several."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from egrl.cli.files import check_writable, write_file
 from egrl.cli.parser import Verbs
-from egrl.cli.values import extents, not_built, whole_number
+from egrl.cli.values import extents, whole_number
 from graph_ir.errors import InputError
+
+if TYPE_CHECKING:
+    from accelerator_sim.report_case import ReportCase
+
+MAX_LABEL = 100
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "simulate",
-        help="report the latency of artifacts or models",
+        help="report the latency of artifacts or models, side by side",
         description="Simulates artifacts as they are planned, or places a model and simulates "
-        "that. An artifact on another target is placed again, and the report says so.",
+        "that. An artifact on another target is placed again, and the report says so. Several "
+        "sources or placers are compared.",
     )
     parser.add_argument("sources", nargs="+", metavar="OUT.egrl|MODEL.onnx")
     parser.add_argument("--target", metavar="NAME|FILE.toml", help="default: the artifact's")
     parser.add_argument("--precision", metavar="TYPE", help="execution type of a model")
     parser.add_argument(
+        "--placer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="may be repeated: one case each (default: auto; an artifact: its plan)",
+    )
+    parser.add_argument(
         "--budget",
         default="10s",
         metavar="10s|4000ev",
-        help="of the search, where one is needed (default: 10s)",
+        help="of each search, where one is needed (default: 10s)",
     )
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="default: 0")
     parser.add_argument(
@@ -34,68 +49,131 @@ def add(verbs: Verbs) -> None:
         metavar="NAME=NUMBER",
         help="extent of a symbolic dimension (may be repeated)",
     )
-    parser.add_argument("--html", type=Path, metavar="F", help="not built yet")
+    parser.add_argument(
+        "--advice",
+        action=argparse.BooleanOptionalAction,
+        help="place and simulate again with more memory, bandwidth, narrower weights, and say "
+        "what that would bring (default: with --html)",
+    )
+    parser.add_argument("--html", type=Path, metavar="F", help="one page for all cases")
+    parser.add_argument("--markdown", type=Path, metavar="F", help="for a pull request")
     parser.add_argument("--trace", type=Path, metavar="F", help="Chrome/Perfetto trace (JSON)")
     parser.add_argument("--csv", type=Path, metavar="F", help="one row per op")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    parser.epilog = "With several graphs --trace and --csv insert the name: F.NAME.SUFFIX."
+    parser.epilog = "With several cases --trace and --csv insert the name: F.NAME.SUFFIX."
     parser.set_defaults(command=command)
 
 
 def command(args: argparse.Namespace) -> int:
     """Simulate."""
-    not_built("--html", args.html)
     dims = extents(args.dim)
-    for path in (args.trace, args.csv):
-        check_writable(path)
+    _check_outputs(args.html, args.markdown, args.trace, args.csv)
 
-    import json
-
-    import msgspec
-
-    from accelerator_sim.report_csv import report_csv
-    from accelerator_sim.report_text import report_text
-    from accelerator_sim.trace import trace_json
     from egrl import api
     from egrl.cli.progress import shown_progress
 
     with shown_progress("simulate", args.budget) as progress:
-        simulations = api.simulate(
+        cases = api.simulate(
             args.sources,
             target=args.target,
             precision=args.precision,
             dims=dims,
+            placers=args.placer,
             budget=args.budget,
             seed=args.seed,
+            advice=args.html is not None if args.advice is None else args.advice,
             progress=progress,
         )
-    names = [simulation.name for simulation in simulations]
-    traces = output_paths(args.trace, names)
-    tables = output_paths(args.csv, names)
-    for simulation, trace, table in zip(simulations, traces, tables, strict=True):
-        if trace is not None:
-            problem, homes = simulation.problem, simulation.homes
-            write_file(trace, trace_json(problem, homes, simulation.timeline))
-        if table is not None:
-            write_file(table, report_csv(simulation.report).encode())
+    written = _write(args, cases)
     if args.json:
-        rows = [{"name": s.name, "note": s.note, "report": s.report} for s in simulations]
-        print(json.dumps(msgspec.to_builtins({"simulations": rows})))
+        print(json_text(cases))
         return 0
-    for position, simulation in enumerate(simulations):
-        if position:
-            print()
-        if simulation.note:
-            print(f"note: {simulation.note}")
-        print(report_text(simulation.report))
-    for path in (*traces, *tables):
-        if path is not None:
-            print(f"wrote {path}")
+    print(text(cases, advised=bool(args.advice) or (args.advice is None and args.html is not None)))
+    for path in written:
+        print(f"wrote {path}")
     return 0
 
 
-def output_paths(path: Path | None, names: list[str]) -> list[Path | None]:
-    """Where the output of each simulation goes: `path`, or one file per name where several.
+def _check_outputs(*paths: Path | None) -> None:
+    """Refuse what could not be written, and one file that two outputs would share.
+
+    Raises:
+        InputError: naming the path.
+    """
+    seen: list[Path] = []
+    for path in paths:
+        check_writable(path)
+        if path is None:
+            continue
+        if path.absolute() in seen and (path.is_file() or not path.exists()):
+            raise InputError(f"{path}: expected a file of its own for each output, got it twice")
+        seen.append(path.absolute())
+
+
+def _write(args: argparse.Namespace, cases: "Sequence[ReportCase]") -> list[Path]:
+    """All files that were asked for, each whole; returns their paths."""
+    from accelerator_sim.report_csv import report_csv
+    from accelerator_sim.report_markdown import report_markdown
+    from accelerator_sim.trace import trace_json
+
+    files: list[tuple[Path, bytes]] = []
+    if args.html is not None:
+        from accelerator_sim.html import report_html
+
+        files.append((args.html, report_html(cases).encode()))
+    if args.markdown is not None:
+        files.append((args.markdown, report_markdown(cases).encode()))
+    names = case_names(cases)
+    for case, path in zip(cases, output_paths(args.trace, names), strict=True):
+        if path is not None:
+            files.append((path, trace_json(case.problem, case.homes, case.timeline)))
+    for case, path in zip(cases, output_paths(args.csv, names), strict=True):
+        if path is not None:
+            files.append((path, report_csv(case.report).encode()))
+    for path, data in files:
+        write_file(path, data)
+    return [path for path, _ in files]
+
+
+def json_text(cases: "Sequence[ReportCase]") -> str:
+    """The one object of `--json`."""
+    import json
+
+    import msgspec
+
+    rows = [
+        {"name": case.name, "note": case.note, "report": case.report, "advice": case.advice}
+        for case in cases
+    ]
+    return json.dumps(msgspec.to_builtins({"simulations": rows}))
+
+
+def text(cases: "Sequence[ReportCase]", *, advised: bool) -> str:
+    """The summaries of all cases, then their comparison where there are several."""
+    from accelerator_sim.report_text import advice_text, comparison_text, report_text
+
+    blocks: list[str] = []
+    for case in cases:
+        note = f"note: {case.note}\n" if case.note else ""
+        blocks.append(note + report_text(case.report, case.problem.accelerator.approximate))
+        if advised:
+            blocks.append(advice_text(case.advice, case.report))
+    if len(cases) > 1:
+        blocks.append(comparison_text([case.report for case in cases], case_names(cases)))
+    return "\n\n".join(blocks)
+
+
+def case_names(cases: "Sequence[ReportCase]") -> list[str]:
+    """The name of each case; with the placer where several cases have the same name."""
+    names = [case.name for case in cases]
+    return [
+        case.name if names.count(case.name) == 1 else f"{case.name}.{case.report.placer}"
+        for case in cases
+    ]
+
+
+def output_paths(path: Path | None, names: Sequence[str]) -> list[Path | None]:
+    """Where the output of each case goes: `path`, or one file per name where several.
 
     Raises:
         InputError: a name cannot be part of a file name.
@@ -105,8 +183,9 @@ def output_paths(path: Path | None, names: list[str]) -> list[Path | None]:
     paths: list[Path | None] = []
     for position, name in enumerate(names):
         label = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
+        label = label[-MAX_LABEL:]
         if label in ("", ".", ".."):
-            raise InputError(f"{path}: cannot name a file after simulation {position}: {name!r}")
+            raise InputError(f"{path}: cannot name a file after case {position}: {name!r}")
         candidate = path.with_name(f"{path.stem}.{label}{path.suffix}")
         if candidate in paths:
             candidate = path.with_name(f"{path.stem}.{label}-{position}{path.suffix}")

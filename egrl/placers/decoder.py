@@ -17,7 +17,7 @@ from accelerator_sim.incremental.state import END, START, STREAMED, Tables, buil
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.value import TensorValues, value_tensors
 from egrl.placers.fitting import Occupancy, clear, empty_occupancy, fits, occupy
-from graph_ir.errors import UnmetRequirementError
+from egrl.placers.no_room import no_room
 
 I64 = NDArray[np.int64]
 I8 = NDArray[np.int8]
@@ -28,6 +28,7 @@ class Decoder:
     """The decoder of one problem.
 
     Attributes:
+        problem: what is placed.
         tables: of the problem.
         values: of its tensors.
         pinned: tensors with one home.
@@ -36,6 +37,7 @@ class Decoder:
         occupancy: scratch.
     """
 
+    problem: PlacementProblem
     tables: Tables
     values: TensorValues
     pinned: I64
@@ -63,7 +65,7 @@ class Decoder:
             self.tables, self.occupancy, self.pinned, order, choices, first,
             self.ring_needed, homes_T,
         ):  # fmt: skip
-            raise UnmetRequirementError("placement: some tensor fits in no tier beside the others")
+            raise no_room(self.problem)
         return homes_T
 
 
@@ -81,6 +83,7 @@ def build_decoder(problem: PlacementProblem) -> Decoder:
         ring_needed = int(least_T[streamed].sum()) > int(a.capacity_bytes_L[inner])
     homes_per_T = problem.allowed_TH.sum(axis=1)
     return Decoder(
+        problem,
         tables,
         values,
         np.flatnonzero(homes_per_T == 1),

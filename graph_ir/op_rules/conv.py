@@ -5,6 +5,7 @@ batch = groups. A transposed convolution is the product before its scatter: rows
 pixels, columns are Cout / groups * kh * kw.
 """
 
+from collections.abc import Sequence
 from math import prod
 
 import onnx_ir as ir
@@ -21,7 +22,7 @@ from graph_ir.op_rules.facts import (
     input_shape,
     output_shape,
 )
-from graph_ir.workload import MacWork, Role, Split
+from graph_ir.workload import MacWork, Role, Split, Window
 
 # Input and weight; every further input is a bias, a scale or a zero point of the outputs.
 FACTORS: dict[str, tuple[int, int]] = {
@@ -54,7 +55,6 @@ def conv_facts(group: Group, type_of: TypeOf) -> OpFacts:
             left_type=left_type,
             right_type=right_type,
         )
-        halo = 0
     else:
         work = MacWork(
             batch=groups,
@@ -65,8 +65,9 @@ def conv_facts(group: Group, type_of: TypeOf) -> OpFacts:
             depthwise=depthwise,
             left_type=left_type,
             right_type=right_type,
+            window=window_of(node, source, kernel),
         )
-        halo = halo_elements(node, source, kernel)
+    halo = halo_elements(node, source, kernel)
     rank = len(result)
     space = SplitSpace(result, (0, *range(2, rank)), (1,))
     by_channel = BOTH if depthwise else (Split.ROWS,)
@@ -81,8 +82,29 @@ def conv_facts(group: Group, type_of: TypeOf) -> OpFacts:
     return OpFacts(space, "mac", (work,), operands)
 
 
+def window_of(node: ir.Node, source: tuple[int, ...], kernel: tuple[int, ...]) -> Window | None:
+    """The window of a convolution or pooling; one dimension is one row of it, three have none."""
+    rank = len(kernel)
+    if rank not in (1, 2) or len(source) != rank + 2:
+        return None
+
+    def two(extents: Sequence[int]) -> tuple[int, int]:
+        return (int(extents[0]), int(extents[1])) if rank == 2 else (1, int(extents[0]))
+
+    return Window(
+        two(source[2:]),
+        two(kernel),
+        two(node.attributes.get_ints("strides", [1] * rank)),
+        two(node.attributes.get_ints("dilations", [1] * rank)),
+        two(output_shape(node)[2:]),
+    )
+
+
 def halo_elements(node: ir.Node, source: tuple[int, ...], kernel: tuple[int, ...]) -> int:
-    """Input elements that two cores both need where rows of the output are cut between them."""
+    """Input elements that two cores both need where rows of the output are cut between them.
+
+    A row of a transposed convolution's output is a sum over the input rows whose kernels reach it.
+    """
     rank = len(kernel)
     strides = node.attributes.get_ints("strides", [1] * rank)
     dilations = node.attributes.get_ints("dilations", [1] * rank)
@@ -92,4 +114,7 @@ def halo_elements(node: ir.Node, source: tuple[int, ...], kernel: tuple[int, ...
         return 0
     reach = (kernel[cut] - 1) * dilations[cut] + 1
     line = source[1] * prod(source[2:]) // max(1, source[2 + cut])
-    return max(0, reach - strides[cut]) * line
+    shared = max(0, reach - strides[cut])
+    if op_key(node) == "ConvTranspose":
+        shared = -(-shared // strides[cut])
+    return shared * line

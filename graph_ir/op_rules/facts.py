@@ -9,7 +9,7 @@ import onnx_ir as ir
 from graph_ir.errors import InputError
 from graph_ir.fusion.groups import Group, Reading
 from graph_ir.onnx_values import node_name, op_key, shape_of
-from graph_ir.workload import MacWork, Role, Split
+from graph_ir.workload import MacWork, Role, Split, Window
 
 # The execution type that a value is stored in.
 TypeOf = Callable[[ir.Value], str]
@@ -98,6 +98,7 @@ class OpFacts:
         operands: by core node and input index; readings that are not listed are broadcast
             against `space`.
         scratch_bytes: working buffer that lives during the op only.
+        window: of a pooling.
     """
 
     space: SplitSpace
@@ -105,6 +106,7 @@ class OpFacts:
     mac_work: tuple[MacWork, ...] = ()
     operands: dict[tuple[ir.Node, int], OperandFacts] = field(default_factory=dict)
     scratch_bytes: int = 0
+    window: Window | None = None
 
 
 def channel_axis(rank: int) -> int:

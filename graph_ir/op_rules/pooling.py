@@ -1,7 +1,7 @@
 """Pooling windows."""
 
 from graph_ir.fusion.groups import Group
-from graph_ir.op_rules.conv import halo_elements
+from graph_ir.op_rules.conv import halo_elements, window_of
 from graph_ir.op_rules.facts import (
     BOTH,
     OperandFacts,
@@ -22,4 +22,5 @@ def pooling_facts(group: Group, type_of: TypeOf) -> OpFacts:
     kernel = tuple(node.attributes.get_ints("kernel_shape", ()))
     halo = halo_elements(node, input_shape(node, 0), kernel)
     operands = {(node, 0): OperandFacts(Role.OTHER, space.present(BOTH), halo)}
-    return OpFacts(space, "vector", (), operands)
+    window = window_of(node, input_shape(node, 0), kernel)
+    return OpFacts(space, "vector", (), operands, window=window)

@@ -9,7 +9,7 @@ machine on which they were taken the engine's latency comes out.
 
 from dataclasses import dataclass
 
-from accelerator_sim.cost.traffic import operand_use, resource_seconds
+from accelerator_sim.cost.traffic import operand_use, resource_names, resource_seconds
 from accelerator_sim.cost.variants import Variant
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.reference_engine import simulate
@@ -84,7 +84,7 @@ def _price(problem: PlacementProblem, index: int, plan: FixedPlan) -> _PricedOp:
     variant = next(
         v for v in problem.variants_N[index] if (v.split, v.loop_order) == plan.variants[index]
     )
-    own_s = [0.0] * (len(accelerator.tiers) + 2)
+    own_s = [0.0] * len(resource_names(accelerator))
     stream_s: dict[str, float] = {}
     latency_s = late_s = 0.0
     for operand, passes in zip(op.operands, variant.passes, strict=True):

@@ -126,3 +126,20 @@ def test_work_of_the_busiest_core() -> None:
     # Two groups on five cores: two cores each, which share its nine columns.
     groups = product(10, 6, 9, batch=2)
     assert core_work(groups, Split.COLUMNS, 5) == product(10, 6, 5, batch=1)
+
+
+def test_a_depthwise_convolution_is_block_diagonal_on_a_systolic_array() -> None:
+    """Ten channels of nine taps on columns for four: three blocks of 36 x 4."""
+    work = MacWork(
+        10, 5, 9, 1, kernel_positions=9, depthwise=True, left_type="int8", right_type="int8"
+    )
+    block = product(5, 36, 4)
+    plain = array("weight-stationary", 4, 4)
+    assert array_cycles(plain, work) == 3 * array_cycles(plain, block)
+    # Position by position, each a diagonal of 4 x 4: nine folds.
+    double = array("weight-stationary", 4, 4, double=True)
+    assert array_cycles(double, work) == 3 * (9 * 5 + 6)
+    few = MacWork(
+        3, 5, 9, 1, kernel_positions=9, depthwise=True, left_type="int8", right_type="int8"
+    )
+    assert array_cycles(plain, few) == array_cycles(plain, product(5, 27, 3))

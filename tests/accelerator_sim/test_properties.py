@@ -79,7 +79,7 @@ def test_a_fixed_plan_takes_what_the_engine_says(problem: PlacementProblem, seed
     slowest = min(tier.read_bytes_per_s.value for tier in problem.accelerator.tiers)
     slowest = min(slowest, problem.accelerator.interconnect.port_bytes_per_s.value)
     # Transfers are of whole bytes.
-    bytes_off = 2 * (1 + len(plan.share))
+    bytes_off = 2 * (1 + len(plan.share)) * problem.accelerator.groups
     assert seconds(problem, plan) == pytest.approx(
         engine_s, rel=ROUNDING, abs=bytes_off * problem.accelerator.core_count / slowest
     )
@@ -152,11 +152,14 @@ def test_never_below_compute_and_traffic(problem: PlacementProblem, seed: int) -
         1 - ROUNDING
     )
     for use, tier in zip(timeline.tiers, problem.accelerator.tiers, strict=True):
-        busy_s = (
-            use.read_bytes / tier.read_bytes_per_s.value
-            + use.written_bytes / tier.write_bytes_per_s.value
+        read_s = use.read_bytes / tier.read_bytes_per_s.value
+        write_s = use.written_bytes / tier.write_bytes_per_s.value
+        busy_s = max(read_s, write_s) if tier.ports == "separate" else read_s + write_s
+        if tier.scope == "shared":
+            busy_s *= problem.accelerator.groups
+        rounding_s = problem.accelerator.groups / tier.read_bytes_per_s.value + (
+            problem.accelerator.groups / tier.write_bytes_per_s.value
         )
-        rounding_s = 1 / tier.read_bytes_per_s.value + 1 / tier.write_bytes_per_s.value
         assert timeline.latency_s * (1 + ROUNDING) + rounding_s >= busy_s
         assert use.busy_fraction <= 1 + ROUNDING
     assert timeline.cold_latency_s >= timeline.latency_s

@@ -126,7 +126,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     ),
     "an unknown dataflow": ('dataflow = "dot-grid"', 'dataflow = "magic"', "dataflow"),
     "a deep systolic array": (
-        'dataflow = "dot-grid"', 'dataflow = "weight-stationary"', "mac_array.depth",
+        'dataflow = "dot-grid"', 'dataflow = "output-stationary"', "unknown field `depth`",
     ),
     "alignment of nothing": ("alignment_bytes = 64", "alignment_bytes = 0", "alignment_bytes"),
     "another schema": ("schema = 1", "schema = 2", "schema: expected 1, got 2"),

@@ -109,9 +109,9 @@ def test_replicated() -> None:
     check(use(ACTIVATION, LEFT, REPLICATED, COLUMNS, (ROWS,)), Asked(read=(0, 120)))
     check(use(WEIGHT, Role.RIGHT, REPLICATED, COLUMNS, (COLUMNS,)), Asked(read=(0, 30)))
     # Every core keeps all of it: all shares go to all cores, once where the link multicasts.
-    want = Asked(written=(0, 120), interconnect=120)
+    want = Asked(written=(0, 120), interconnect=120, port=90)
     check(use(ACTIVATION, OUTPUT, REPLICATED, ROWS, BOTH), want)
-    want = Asked(written=(0, 120), interconnect=360)
+    want = Asked(written=(0, 120), interconnect=360, port=90)
     check(use(ACTIVATION, OUTPUT, REPLICATED, ROWS, BOTH, on=machine(False)), want)
     alone = toy([tier("OUT"), tier("IN", "per-core")], cores=1)
     want = Asked(written=(0, 120))

@@ -21,8 +21,12 @@ FLAGS = {
         "--constraints", "--evaluator", "--write-problem", "-o", "--out",
     ],
     "simulate": [
-        "sources", "--target", "--precision", "--budget", "--seed", "--dim", "--html", "--trace",
-        "--csv", "--json",
+        "sources", "--target", "--precision", "--placer", "--budget", "--seed", "--dim",
+        "--advice", "--no-advice", "--html", "--markdown", "--trace", "--csv", "--json",
+    ],
+    "sweep": [
+        "model", "--vary", "--target", "--precision", "--placer", "--budget", "--seed", "--dim",
+        "--processes", "-o", "--out", "--html", "--json",
     ],
     "run": ["artifact", "--inputs", "-o", "--out", "--check-plan", "--graph", "--threads"],
     "inspect": ["artifact"],

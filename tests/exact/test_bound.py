@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from accelerator_sim.engine import evaluate, evaluate_batch
 from accelerator_sim.problem import PlacementProblem, build_problem
@@ -14,7 +15,7 @@ from egrl.placers.milp import Limits, Solved, solve_program
 from egrl.placers.op_hull import floor_seconds, op_table
 from graph_ir.errors import UnmetRequirementError
 from tests.accelerator_sim.cases import random_homes
-from tests.accelerator_sim.machines import with_streaming
+from tests.accelerator_sim.machines import quantity, with_streaming
 from tests.exact.small import (
     every_placement,
     optimum,
@@ -77,7 +78,9 @@ def test_floor_is_reached_with_an_unlimited_innermost_tier() -> None:
     from accelerator_sim.targets import load_target
     from egrl.bench.random_graphs import random_workload
 
-    accelerator = with_capacity(load_target("nnp-i"), 2, 1 << 40)
+    # On one core: with more, a broadcast into every core can cost more than the shared cache.
+    accelerator = replace(load_target("nnp-i"), cores=quantity(1))
+    accelerator = with_capacity(accelerator, 2, 1 << 40)
     workload = random_workload(30, np.random.default_rng(0))
     problem = build_problem(workload, accelerator)
     inside = np.array([np.flatnonzero(allowed)[-1] for allowed in problem.allowed_TH], np.int8)

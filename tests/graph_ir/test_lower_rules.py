@@ -6,7 +6,7 @@ import pytest
 
 from graph_ir.errors import InputError
 from graph_ir.lower import lower
-from graph_ir.workload import MacWork, Op, Role, Split, TensorKind, Workload
+from graph_ir.workload import MacWork, Op, Role, Split, TensorKind, Window, Workload
 from tests.graph_ir.fusion_support import graph
 
 ROWS, COLUMNS = (Split.ROWS,), (Split.COLUMNS,)
@@ -39,7 +39,8 @@ def test_convolution() -> None:
         "float[16,8,3,3] w; float[16] bias",
     )
     op = only(workload)
-    assert op.mac_work == (MacWork(1, 2 * 5 * 6, 8 * 9, 16, kernel_positions=9),)
+    window = Window((10, 12), (3, 3), (2, 2), (1, 1), (5, 6))
+    assert op.mac_work == (MacWork(1, 2 * 5 * 6, 8 * 9, 16, kernel_positions=9, window=window),)
     assert (op.rows, op.columns, op.layout) == (60, 16, "mac")
     assert op.vector_ops == 3 * 2 * 16 * 5 * 6
     assert splits(workload, op) == {
@@ -76,6 +77,27 @@ def test_halo(attributes: str, weight: str, halo_lines: int) -> None:
     assert op.operands[0].halo_bytes == halo_lines * 4 * 12 * 2
 
 
+@pytest.mark.parametrize(
+    ("attributes", "weight", "halo_lines"),
+    [
+        ("strides: ints = [2, 2]", "2,2", 0),
+        ("strides: ints = [2, 2]", "4,4", 1),
+        ("strides: ints = [2, 2]", "5,5", 2),
+        ("strides: ints = [1, 1]", "3,3", 2),
+    ],
+)
+def test_halo_of_a_transposed_convolution(attributes: str, weight: str, halo_lines: int) -> None:
+    """Output row i is a sum over the input rows j with 0 <= i - j * stride < kernel."""
+    model = graph(
+        f"y = ConvTranspose<{attributes}>(x, w)",
+        "float[1,4,12,12] x",
+        "float[1,4,H,W] y",
+        f"float[4,4,{weight}] w",
+    )
+    op = only(lower(model).workload)
+    assert op.operands[0].halo_bytes == halo_lines * 4 * 12 * 2
+
+
 def test_depthwise_convolution_splits_its_input_by_channel() -> None:
     workload = lowered(
         "y = Conv<group: int = 8, pads: ints = [1, 1, 1, 1]>(x, w)",
@@ -84,7 +106,8 @@ def test_depthwise_convolution_splits_its_input_by_channel() -> None:
         "float[8,1,3,3] w",
     )
     op = only(workload)
-    assert op.mac_work == (MacWork(8, 36, 9, 1, kernel_positions=9, depthwise=True),)
+    window = Window((6, 6), (3, 3), (1, 1), (1, 1), (6, 6))
+    assert op.mac_work == (MacWork(8, 36, 9, 1, kernel_positions=9, depthwise=True, window=window),)
     assert op.columns == 8
     assert splits(workload, op) == {"x": BOTH, "w": COLUMNS, "y": BOTH}
 
@@ -94,7 +117,8 @@ def test_grouped_convolution_is_not_depthwise() -> None:
         "y = Conv<group: int = 2>(x, w)", "float[1,8,6,6] x", "float[1,4,6,6] y", "float[4,4,1,1] w"
     )
     op = only(workload)
-    assert op.mac_work == (MacWork(2, 36, 4, 2),)
+    window = Window((6, 6), (1, 1), (1, 1), (1, 1), (6, 6))
+    assert op.mac_work == (MacWork(2, 36, 4, 2, window=window),)
     assert splits(workload, op)["x"] == ROWS
 
 

@@ -7,7 +7,12 @@
 With `weight_double_buffer` a fold of the weight-stationary array lasts max(M, R) cycles, since the
 next weights load behind the moving rows, and a convolution is lowered kernel position by position
 (ONNXim).
+
+A depthwise convolution runs as dense products with block-diagonal weights, one per group of as
+many channels as the array has columns: all but the diagonal of what the array does is wasted.
 """
+
+from dataclasses import replace
 
 from accelerator_sim.cost.mac_array.rates import ceil_div
 from accelerator_sim.mac_array import InputStationary, OutputStationary, WeightStationary
@@ -29,3 +34,20 @@ def systolic_cycles(
         folds = positions * ceil_div(k // positions, rows) * ceil_div(n, columns)
         return folds * max(m, rows) + rows + columns - 2
     return ceil_div(k, rows) * ceil_div(n, columns) * (2 * rows + columns + m - 2) - 1
+
+
+def dense_blocks(
+    array: WeightStationary | OutputStationary | InputStationary, work: MacWork
+) -> MacWork:
+    """A depthwise convolution as the dense products that the array executes; others unchanged."""
+    if not work.depthwise:
+        return work
+    channels = work.batch * work.columns
+    width = min(channels, array.columns)
+    return replace(
+        work,
+        batch=ceil_div(channels, width),
+        inner=work.inner * width,
+        columns=width,
+        depthwise=False,
+    )

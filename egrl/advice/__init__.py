@@ -1,0 +1,1 @@
+"""Advice: what would make a plan faster, found by placing and simulating again."""

@@ -1,0 +1,1 @@
+"""Accelerator files made by measuring: `egrl calibrate`."""

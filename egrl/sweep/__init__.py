@@ -1,0 +1,1 @@
+"""Sweeps: latency over a changing accelerator or a changing model."""

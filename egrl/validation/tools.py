@@ -1,0 +1,28 @@
+"""The tools that the simulator is compared with: name to comparison, in document order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from egrl.validation import onnxim, scalesim, zigzag
+from egrl.validation.result import ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One comparison.
+
+    Attributes:
+        validate: compares with the rows of a folder.
+        files: names of the files that it needs there.
+    """
+
+    validate: Callable[[Path], ToolResult]
+    files: tuple[str, ...]
+
+
+TOOLS: dict[str, Tool] = {
+    "scalesim": Tool(scalesim.validate, scalesim.FILES),
+    "onnxim": Tool(onnxim.validate, onnxim.FILES),
+    "zigzag": Tool(zigzag.validate, zigzag.FILES),
+}

@@ -1,0 +1,1 @@
+"""A tiered machine on this computer: plans executed for real behind rate-limited memories."""
