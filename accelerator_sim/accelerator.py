@@ -10,6 +10,7 @@ import msgspec
 
 from accelerator_sim.mac_array import MacArray
 from accelerator_sim.quantity import Quantity
+from accelerator_sim.tiling import HalfBuffer, Tiling
 
 
 class VectorUnit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +41,13 @@ class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         alignment_bytes: of every address.
         weight_modes: how a per-core tier may keep weights and states.
         activation_modes: how a per-core tier may keep activations and scratch.
+        read_only: holds weights alone (a flash); inputs and outputs are pinned to the outermost
+            tier that is not.
+        burst_bytes: of a transfer; what is read or written in shorter runs takes whole bursts. 0
+            where it is not modelled.
+        stream_bytes_per_s: what one kind of stream draws at most, where requests in flight bound
+            it: `input` (activations), `weights`, `parameters` (other constants), `output`, and
+            `copy` (of the DMA).
     """
 
     name: str
@@ -53,6 +61,11 @@ class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alignment_bytes: int = 64
     weight_modes: list[Literal["replicated", "partitioned"]] = []
     activation_modes: list[Literal["replicated", "partitioned"]] = []
+    read_only: bool = False
+    burst_bytes: int = 0
+    stream_bytes_per_s: dict[
+        Literal["input", "weights", "parameters", "output", "copy"], Quantity
+    ] = {}
 
 
 class Interconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,11 +91,17 @@ class Streaming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         slice_bytes: size of one DMA transfer.
         staging_bytes: ring in the innermost tier (per core), reserved as soon as one weight
             streams; two slices of it serve the running op, the rest holds what was prefetched.
+        path: through the staging `ring`; or `direct`, where an op reads its weights from wherever
+            they live, as it reads activations.
+        refetch: what an op reads more than once is fetched again for each pass; without it, what
+            fits the ring is fetched once and read again there.
     """
 
     prefetch_ops: int
     slice_bytes: int
     staging_bytes: int
+    path: Literal["ring", "direct"] = "ring"
+    refetch: bool = True
     source: str = ""
     assumed: bool = False
     reason: str = ""
@@ -130,8 +149,8 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         default_type: execution type where none is asked for.
         mac_array: None for a vector-only device.
         vector_unit: for all that is not a matrix product.
-        tile_buffer_bytes: operand tiles of the running op, per core (half of it holds one operand
-            while the other half fills).
+        tile_buffer_bytes: operand tiles of the running op, per core.
+        tiling: how they share it.
         launch_overhead_s: per op.
         layout_channels: activations are stored with channels rounded up to this.
         groups: independent inferences at a time, each on `cores` of its own (throughput mode);
@@ -157,6 +176,7 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streaming: Streaming
     energy: Energy
     mac_array: MacArray | None = None
+    tiling: Tiling = HalfBuffer()
     published_peak: PublishedPeak | None = None
     layout_channels: int = 1
     layout_exchange: bool = False

@@ -156,7 +156,6 @@ def _pieces(problem: PlacementProblem, homes: Sequence[int], timeline: Timeline)
         # A stream may carry more than the tensor's bytes (a copy for each core, padding): its
         # parts are the same parts of as many passes over the tensor.
         passes = variant.passes[transfer.operand]
-        total = tensor_bytes * passes
         use = operand_use(
             operand,
             problem.workload.tensors[operand.tensor].kind,
@@ -166,6 +165,7 @@ def _pieces(problem: PlacementProblem, homes: Sequence[int], timeline: Timeline)
             problem.accelerator,
             float(problem.stored_ratio_T[operand.tensor]),
         )
+        total = tensor_bytes * use.fetches
         streamed = max(1, round(use.stream_bytes))
         first = transfer.first_byte * total // streamed
         last = (transfer.first_byte + transfer.size_bytes) * total // streamed

@@ -182,19 +182,22 @@ def _allowed(
         [int(accelerator.tiers[home.tier].capacity_bytes.value) for home in homes]
     )
     allowed_TH = np.zeros((len(workload.tensors), len(homes)), np.bool_)
+    outer = next(h for h, home in enumerate(homes) if not accelerator.tiers[home.tier].read_only)
     for t, tensor in enumerate(workload.tensors):
         if tensor.kind is TensorKind.IO or tensor.alias_of is not None:
-            allowed_TH[t, 0] = fits_TH[t, 0]
+            allowed_TH[t, outer] = fits_TH[t, outer]
         else:
             for h, home in enumerate(homes):
                 tier = accelerator.tiers[home.tier]
+                if tier.read_only and tensor.kind is not TensorKind.WEIGHT:
+                    continue
                 modes = (
                     tier.weight_modes if tensor.kind in STREAMED_KINDS else tier.activation_modes
                 )
                 allowed_TH[t, h] = fits_TH[t, h] and (home.mode == "shared" or home.mode in modes)
         if not allowed_TH[t].any():
             where = (
-                f"{accelerator.tiers[0].name}, where inputs and outputs are, is not"
+                f"{accelerator.tiers[homes[outer].tier].name}, where inputs and outputs are, is not"
                 if tensor.kind is TensorKind.IO
                 else "no memory is"
             )
@@ -294,7 +297,7 @@ def _flatten(
                     key = (
                         operand.role, operand.traffic_bytes, operand.split_by,
                         operand.halo_bytes, tensor.kind, home, variant.split, variant.cores,
-                        passes, ratio,
+                        passes, ratio, variant.form(operand.role), variant.access,
                     )  # fmt: skip
                     use = memo.get(key)
                     if use is None:

@@ -1,7 +1,7 @@
 """Bytes and seconds that one operand asks of the memories, for the home that it has.
 
 Resources are the tiers (by index), then the interconnect, then the port of one core, then the
-write ports of tiers that have their own. Rules
+write ports of tiers that have their own, then the streams that have a bound of their own. Rules
 (DESIGN.md, "Cores" and "The timeline"):
 
 - a shared tier is charged the unique bytes once where the target multicasts (the overlap that two
@@ -18,13 +18,18 @@ write ports of tiers that have their own. Rules
   tiers and of the interconnect count once per group.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from accelerator_sim.accelerator import Accelerator, Home
+from accelerator_sim.accelerator import Accelerator, Home, Tier
 from accelerator_sim.cost.variants import Variant, core_share
 from graph_ir.workload import Operand, Role, Split, TensorKind
 
 STREAMED_KINDS = (TensorKind.WEIGHT, TensorKind.STATE)
+
+Stream = Literal["input", "weights", "parameters", "output", "copy"]
+STREAMS: tuple[Stream, ...] = ("input", "weights", "parameters", "output")
+"""Streams of an op; `copy` is the DMA's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class OperandUse:
         stream_s: time of that stream alone.
         ring_bytes: room in the staging ring (per core where the ring is) for all of it.
         reading_cores: how many cores' copies of a per-core tier are read.
+        fetches: how often the DMA brings it in.
+        stream: key of `Tier.stream_bytes_per_s`.
     """
 
     read_bytes: tuple[float, ...]
@@ -52,6 +59,8 @@ class OperandUse:
     stream_s: float
     ring_bytes: float
     reading_cores: int
+    fetches: int = 1
+    stream: str = ""
 
 
 def operand_use(
@@ -76,12 +85,21 @@ def operand_use(
     """
     cores, active, split = accelerator.core_count, variant.cores, variant.split
     split_here = split in operand.split_by and active > 1
+    stored_ratio *= variant.form(operand.role)
+    stored_ratio *= _burst_ratio(operand, kind, accelerator.tiers[home.tier], variant)
+    stream = stream_name(operand.role, kind)
     whole = operand.traffic_bytes * stored_ratio
     share = core_share(operand, split, active) * stored_ratio
     charged = _charged_bytes(operand, variant, accelerator) * stored_ratio
     inner = len(accelerator.tiers) - 1
-    if kind in STREAMED_KINDS and home.tier != inner and operand.role is not Role.OUTPUT:
-        return _streamed_use(home, passes, accelerator, active, whole, share, charged)
+    streams = accelerator.streaming.path == "ring" and home.tier != inner
+    if streams and kind in STREAMED_KINDS and operand.role is not Role.OUTPUT:
+        repeats = variant.repeats(operand.role)
+        return replace(
+            _streamed_use(home, passes, repeats, accelerator, active, whole, share, charged),
+            stream=stream,
+        )
+    reads = passes * variant.repeats(operand.role)
 
     read = [0.0] * len(accelerator.tiers)
     written = [0.0] * len(accelerator.tiers)
@@ -95,19 +113,19 @@ def operand_use(
     )
     if operand.role is not Role.OUTPUT:
         if home.mode == "shared":
-            read[home.tier] += charged * passes
-            port += share * passes
+            read[home.tier] += charged * reads
+            port += share * reads
         elif home.mode == "replicated":
-            read[home.tier] += share * passes
+            read[home.tier] += share * reads
         elif matched:
             halo = max(0.0, share - whole / cores) if operand.halo_bytes else 0.0
-            read[home.tier] += share * passes
-            interconnect += halo * (active - 1) * passes
-            port += halo * passes
+            read[home.tier] += share * reads
+            interconnect += halo * (active - 1) * reads
+            port += halo * reads
         else:
-            read[home.tier] += whole / cores * copies * passes
-            interconnect += exchanged * copies * passes
-            port += share * (cores - 1) / cores * passes
+            read[home.tier] += whole / cores * copies * reads
+            interconnect += exchanged * copies * reads
+            port += share * (cores - 1) / cores * reads
     if operand.is_write or operand.role is Role.SCRATCH:
         if home.mode == "shared":
             written[home.tier] += whole
@@ -126,8 +144,29 @@ def operand_use(
                 port += share * (cores - 1) / cores
     reading = cores if home.mode == "partitioned" else active
     return OperandUse(
-        tuple(read), tuple(written), interconnect, port, -1, 0.0, 0.0, 0.0, reading
+        tuple(read), tuple(written), interconnect, port, -1, 0.0, 0.0, 0.0, reading, stream=stream
     )  # fmt: skip
+
+
+def stream_name(role: Role, kind: TensorKind) -> Stream:
+    """Which kind of stream an operand is, a key of `Tier.stream_bytes_per_s`."""
+    if role is Role.OUTPUT:
+        return "output"
+    if role is Role.RIGHT:
+        return "weights"
+    return "parameters" if kind is TensorKind.WEIGHT else "input"
+
+
+def _burst_ratio(operand: Operand, kind: TensorKind, tier: Tier, variant: Variant) -> float:
+    """Bytes of whole bursts over the bytes that are wanted of them.
+
+    Inputs and outputs of the model are stored linearly, all other activations in bricks.
+    """
+    access = variant.access
+    if access is None or tier.burst_bytes <= 0 or kind in STREAMED_KINDS:
+        return 1.0
+    runs = access.output_run_bytes if operand.is_write else access.input_run_bytes
+    return tier.burst_bytes / min(tier.burst_bytes, max(1, runs[kind is TensorKind.IO]))
 
 
 def _partition_dimension(kind: TensorKind) -> Split:
@@ -150,6 +189,7 @@ def _charged_bytes(operand: Operand, variant: Variant, accelerator: Accelerator)
 def _streamed_use(
     home: Home,
     passes: int,
+    repeats: float,
     accelerator: Accelerator,
     active: int,
     whole: float,
@@ -164,28 +204,45 @@ def _streamed_use(
     tier, inner = accelerator.tiers[home.tier], len(accelerator.tiers) - 1
     per_core_ring = accelerator.tiers[inner].scope == "per-core"
     read = [0.0] * len(accelerator.tiers)
+    fits = (share if per_core_ring else whole) <= accelerator.streaming.staging_bytes
+    fetches = 1 if fits and not accelerator.streaming.refetch else passes
+    # What blocks read again is held in the ring, a slice at a time.
     if per_core_ring:
-        read[inner] = share * passes
-        port, ring, sent, arriving = 0.0, share * passes, charged * passes, share * passes
+        read[inner] = share * passes * repeats
+        port, ring, sent, arriving = 0.0, share * fetches, charged * fetches, share * fetches
     else:
-        read[inner] = charged * passes
-        port, ring, sent, arriving = share * passes, whole * passes, whole * passes, 0.0
+        read[inner] = charged * passes * repeats
+        port, ring, sent, arriving = share * passes, whole * fetches, whole * fetches, 0.0
     if tier.scope == "per-core":
         # Every core's DMA reads the copy beside it, or its part of one.
         sent, arriving = ring if per_core_ring else sent / accelerator.core_count, 0.0
     turns = accelerator.groups if tier.scope == "shared" else 1
+    copy = tier.stream_bytes_per_s.get("copy", tier.read_bytes_per_s)
     stream_s = max(
-        turns * sent / tier.read_bytes_per_s.value,
+        turns * sent / min(copy.value, tier.read_bytes_per_s.value),
         arriving / accelerator.interconnect.port_bytes_per_s.value,
     )
     nothing = tuple(0.0 for _ in accelerator.tiers)
-    return OperandUse(tuple(read), nothing, 0.0, port, home.tier, sent, stream_s, ring, active)
+    return OperandUse(
+        tuple(read), nothing, 0.0, port, home.tier, sent, stream_s, ring, active, fetches
+    )
 
 
 def resource_names(accelerator: Accelerator) -> list[str]:
     """What the resources are called, in their order."""
     writes = [f"{tier.name} write" for tier in accelerator.tiers if tier.ports == "separate"]
-    return [*(tier.name for tier in accelerator.tiers), "interconnect", "port", *writes]
+    streams = [f"{tier.name} {stream}" for tier, stream in _bounded_streams(accelerator)]
+    return [*(tier.name for tier in accelerator.tiers), "interconnect", "port", *writes, *streams]
+
+
+def _bounded_streams(accelerator: Accelerator) -> list[tuple[Tier, Stream]]:
+    """Streams with a bound of their own, tier by tier."""
+    return [
+        (tier, stream)
+        for tier in accelerator.tiers
+        for stream in STREAMS
+        if stream in tier.stream_bytes_per_s
+    ]
 
 
 def resource_seconds(use: OperandUse, accelerator: Accelerator) -> tuple[float, ...]:
@@ -209,4 +266,19 @@ def resource_seconds(use: OperandUse, accelerator: Accelerator) -> tuple[float, 
         accelerator.groups * use.interconnect_bytes / interconnect.bytes_per_s.value,
         use.port_bytes / interconnect.port_bytes_per_s.value,
         *write_ports,
+        *_stream_seconds(use, accelerator),
     )
+
+
+def _stream_seconds(use: OperandUse, accelerator: Accelerator) -> list[float]:
+    """Busy seconds of the streams that have a bound of their own."""
+    bytes_of = {
+        tier.name: read + written
+        for tier, read, written in zip(
+            accelerator.tiers, use.read_bytes, use.written_bytes, strict=True
+        )
+    }
+    return [
+        bytes_of[tier.name] / tier.stream_bytes_per_s[stream].value if use.stream == stream else 0.0
+        for tier, stream in _bounded_streams(accelerator)
+    ]

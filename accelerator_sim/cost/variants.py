@@ -1,15 +1,21 @@
 """The ways to execute one op: how the cores share it, and in which order it is tiled.
 
-The engine takes the best variant for the homes that the operands have. Tiling follows the usual
-two loop orders of a matrix product with one operand held in the tile buffer: half of the buffer
-holds a tile while the other half fills, and the operand that is not held passes by once per tile.
+The engine takes the best variant for the homes that the operands have. `cost/tiling/` says which
+loop orders there are.
 """
 
 from dataclasses import dataclass, replace
 
 from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.cost.mac_array import array_cycles
-from accelerator_sim.mac_array import MacArray
+from accelerator_sim.cost.mac_array.ethos_u import (
+    Access,
+    ethos_u_access,
+    ethos_u_pooling_cycles,
+)
+from accelerator_sim.cost.tiling import loop_orders
+from accelerator_sim.cost.tiling.loop_order import LoopOrder, SharedOp, passes_of
+from accelerator_sim.mac_array import EthosU55, EthosU85, MacArray
 from graph_ir.errors import InputError
 from graph_ir.workload import MacWork, Op, Operand, Role, Split
 
@@ -21,11 +27,14 @@ class Variant:
     Attributes:
         split: how the cores share it.
         cores: how many have work; fewer than all where the dimension is short.
-        loop_order: `left-held`, `right-held` or `single-pass`.
+        loop_order: of the tiling; `left-held`, `right-held` or `single-pass`.
         passes: how often each operand is read (1 for outputs), in operand order.
         mac_s: time of the matrix unit.
         vector_s: time of the vector unit.
         fill_s: launch overhead.
+        left_form: bytes of the left factors as the array reads them over their stored bytes.
+        right_form: likewise.
+        access: how blocks of output read and write the operands, where the array cuts ops so.
     """
 
     split: Split
@@ -35,6 +44,23 @@ class Variant:
     mac_s: float
     vector_s: float
     fill_s: float
+    left_form: float = 1.0
+    right_form: float = 1.0
+    access: Access | None = None
+
+    def form(self, role: Role) -> float:
+        """Bytes that an operand is moved as over its stored bytes."""
+        if role is Role.LEFT:
+            return self.left_form
+        return self.right_form if role is Role.RIGHT else 1.0
+
+    def repeats(self, role: Role) -> float:
+        """How often blocks read an operand, in every one of its passes."""
+        if self.access is None:
+            return 1.0
+        if role is Role.LEFT:
+            return self.access.input_passes
+        return self.access.weight_passes if role is Role.RIGHT else 1.0
 
     @property
     def compute_s(self) -> float:
@@ -108,17 +134,33 @@ def _variants_of_split(
 ) -> list[Variant]:
     cores = cores_of(op, split, accelerator.core_count)
     clock_hz = accelerator.clock_hz.value
-    mac_s, vector_ops = 0.0, float(op.vector_ops + layout_ops)
+    mac_s, vector_ops, access = 0.0, float(op.vector_ops + layout_ops), None
     if accelerator.mac_array is None:
         vector_ops += 2.0 * op.macs
     else:
         shares = [core_work(work, split, cores) for work in op.mac_work]
         cycles = sum(array_cycles(accelerator.mac_array, work) for work in shares)
+        if isinstance(accelerator.mac_array, EthosU55 | EthosU85):
+            access = ethos_u_access(accelerator.mac_array, op)
+            pooling = ethos_u_pooling_cycles(accelerator.mac_array, op)
+            if pooling > 0.0:
+                cycles, vector_ops = pooling, 0.0
         mac_s = cycles / (_mac_rate(op, accelerator.mac_array) * clock_hz)
     vector_s = vector_ops / (cores * _lanes(op, accelerator) * clock_hz)
     return [
-        Variant(split, cores, order, passes, mac_s, vector_s, accelerator.launch_overhead_s.value)
-        for order, passes in _loop_orders(op, accelerator, split, cores)
+        Variant(
+            split,
+            cores,
+            order.name,
+            order.passes,
+            mac_s,
+            vector_s,
+            accelerator.launch_overhead_s.value,
+            order.left_form,
+            order.right_form,
+            access,
+        )
+        for order in _orders(op, accelerator, split, cores)
     ]
 
 
@@ -141,27 +183,13 @@ def _mac_rate(op: Op, array: MacArray) -> float:
     return 1.0 if rate is None else rate.value
 
 
-def _loop_orders(
-    op: Op, accelerator: Accelerator, split: Split, cores: int
-) -> list[tuple[str, tuple[int, ...]]]:
-    ones = tuple(1 for _ in op.operands)
-    if not op.mac_work or all(work.depthwise for work in op.mac_work):
-        return [("single-pass", ones)]
-    products = max(1, core_work(op.mac_work[0], split, cores).batch)
-    half_buffer = accelerator.tile_buffer_bytes.value / 2
-    held = {
-        role: sum(core_share(o, split, cores) for o in op.operands if o.role is role) / products
+def _orders(op: Op, accelerator: Accelerator, split: Split, cores: int) -> list[LoopOrder]:
+    blocks = isinstance(accelerator.mac_array, EthosU55 | EthosU85)
+    if blocks or not op.mac_work or all(work.depthwise for work in op.mac_work):
+        return [LoopOrder("single-pass", passes_of(op, 1, 1))]
+    left, right = (
+        sum(core_share(o, split, cores) for o in op.operands if o.role is role)
         for role in (Role.LEFT, Role.RIGHT)
-    }
-    left_tiles = max(1, int(-(-held[Role.LEFT] // half_buffer)))
-    right_tiles = max(1, int(-(-held[Role.RIGHT] // half_buffer)))
-    if left_tiles == 1 or right_tiles == 1:
-        return [("single-pass", ones)]
-
-    def passes(role: Role, count: int) -> tuple[int, ...]:
-        return tuple(count if o.role is role else 1 for o in op.operands)
-
-    return [
-        ("left-held", passes(Role.RIGHT, left_tiles)),
-        ("right-held", passes(Role.LEFT, right_tiles)),
-    ]
+    )
+    work = core_work(op.mac_work[0], split, cores)
+    return loop_orders(SharedOp(op, work, left, right), accelerator)

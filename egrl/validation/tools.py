@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from egrl.validation import onnxim, scalesim, zigzag
+from egrl.validation import nvdla, onnxim, scalesim, zigzag
 from egrl.validation.result import ToolResult
 
 
@@ -25,4 +25,5 @@ TOOLS: dict[str, Tool] = {
     "scalesim": Tool(scalesim.validate, scalesim.FILES),
     "onnxim": Tool(onnxim.validate, onnxim.FILES),
     "zigzag": Tool(zigzag.validate, zigzag.FILES),
+    "nvdla": Tool(nvdla.validate, nvdla.FILES),
 }
