@@ -77,6 +77,8 @@ def build_report(
         gap_closed=_gap_closed(latency_s, best_s, floor_s) if matters else None,
         placement_matters=matters,
         energy_j=timeline.energy_j,
+        groups=problem.accelerator.groups,
+        throughput_per_s=problem.accelerator.groups / latency_s if latency_s > 0 else 0.0,
         tiers=_tier_rows(problem, homes, timeline.tiers),
         ops=[
             _op_row(problem, homes, index, op, trace)

@@ -62,8 +62,8 @@ def compare(reports: Sequence[Report]) -> list[ComparisonRow]:
 
 
 def power_w(report: Report) -> float | None:
-    """Mean power of one inference after the other, or None where it takes no time."""
-    return report.energy_j / report.latency_s if report.latency_s > 0 else None
+    """Mean power of the chip, one inference after the other in every group; None in no time."""
+    return report.energy_j * report.groups / report.latency_s if report.latency_s > 0 else None
 
 
 _Row = tuple[str, Callable[[Report], str]]

@@ -323,7 +323,8 @@ def _ideal_mac_seconds(op: Op, accelerator: Accelerator) -> float:
 
 
 def _energy(accelerator: Accelerator, priced: list[_PricedOp], latency_s: float) -> float:
-    energy = accelerator.energy.leakage_w.value * latency_s
+    # What the chip leaks meanwhile is shared by the inferences under way.
+    energy = accelerator.energy.leakage_w.value * latency_s / accelerator.groups
     for this in priced:
         for work in this.op.mac_work:
             pair = f"{work.left_type}*{work.right_type}"

@@ -67,6 +67,8 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             `lower_bound_s` or else `ideal`; null where the gap is below 2 %.
         placement_matters: False where best reference and bound are within 2 %.
         energy_j: of one inference.
+        groups: inferences at a time, each on cores of its own; 1 in latency mode.
+        throughput_per_s: inferences a second.
         tiers: from outermost to innermost.
         ops: in execution order.
     """
@@ -88,5 +90,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gap_closed: float | None
     placement_matters: bool
     energy_j: float
+    groups: int
+    throughput_per_s: float
     tiers: list[TierRow]
     ops: list[OpRow]

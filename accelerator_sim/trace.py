@@ -4,16 +4,18 @@ One process, one lane per thing that can be busy: the ops, matrix unit, vector u
 tier that weights stream from one lane for what is fetched ahead and one for what comes too late.
 Slices of one lane never overlap, because viewers drop slices that overlap in part; times are
 therefore rounded to whole nanoseconds before durations are taken. Counters show what each tier
-holds, arrows lead from a prefetch to the op that it was for.
+holds and how many bytes a second it moves (per core where every core has its own), arrows lead
+from a prefetch to the op that it was for.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from accelerator_sim.build_report import residents, staging_bytes
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.timeline import OpTrace, Timeline, Transfer
+from accelerator_sim.trace_counters import Counter, bandwidth_counters, occupancy_counters
 
 PROCESS = 1
 OPS_LANE = 1
@@ -50,11 +52,13 @@ def trace_events(
 ) -> list[Event]:
     """The events: names of the lanes first, then all others by time, parents before children."""
     tiers = [tier.name for tier in problem.accelerator.tiers]
+    moved = _laid_out(timeline, tiers)
     timed = [
         *_op_slices(timeline.ops),
-        *_transfer_slices(timeline, tiers),
-        *_arrows(timeline, tiers),
-        *_counters(problem, homes, timeline),
+        *(_transfer_slice(timeline, slot) for slot in moved),
+        *_arrows(timeline, moved),
+        *map(_counter, occupancy_counters(problem, homes, timeline)),
+        *map(_counter, bandwidth_counters(problem, timeline)),
     ]
     timed.sort(key=_order)
     names = [_named("process_name", PROCESS, 0, f"{problem.workload.name} on "
@@ -137,57 +141,59 @@ def _op_slices(ops: Sequence[OpTrace]) -> Iterator[Event]:
                 yield _slice(lane, op.name, "compute", begin_ns, until_ns, {"macs": op.macs})
 
 
-def _transfer_slices(timeline: Timeline, tiers: Sequence[str]) -> Iterator[Event]:
-    """One slice per transfer; a lane's slices follow each other, also after rounding."""
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """A transfer and where it is drawn."""
+
+    transfer: Transfer
+    lane: int
+    start_ns: int
+    end_ns: int
+
+
+def _laid_out(timeline: Timeline, tiers: Sequence[str]) -> list[_Slot]:
+    """Every transfer on its lane; those of one lane follow each other, also after rounding."""
     free_ns: dict[int, int] = {}
+    slots: list[_Slot] = []
     for transfer in timeline.transfers:
         late = transfer.for_op == transfer.during_op
         lane = _tier_lane(tiers.index(transfer.tier), late=late)
         start_ns = max(_ns(transfer.start_s), free_ns.get(lane, 0))
         end_ns = max(start_ns, _ns(transfer.end_s))
         free_ns[lane] = end_ns
-        args: Event = {
-            "tier": transfer.tier,
-            "bytes": transfer.size_bytes,
-            "first_byte": transfer.first_byte,
-            "for_op": timeline.ops[transfer.for_op].name,
-            "during_op": timeline.ops[transfer.during_op].name,
-        }
-        yield _slice(lane, transfer.tensor, "late" if late else "prefetch", start_ns, end_ns, args)
+        slots.append(_Slot(transfer, lane, start_ns, end_ns))
+    return slots
 
 
-def _arrows(timeline: Timeline, tiers: Sequence[str]) -> Iterator[Event]:
+def _transfer_slice(timeline: Timeline, slot: _Slot) -> Event:
+    transfer = slot.transfer
+    args: Event = {
+        "tier": transfer.tier,
+        "bytes": transfer.size_bytes,
+        "first_byte": transfer.first_byte,
+        "for_op": timeline.ops[transfer.for_op].name,
+        "during_op": timeline.ops[transfer.during_op].name,
+    }
+    category = "late" if transfer.for_op == transfer.during_op else "prefetch"
+    return _slice(slot.lane, transfer.tensor, category, slot.start_ns, slot.end_ns, args)
+
+
+def _arrows(timeline: Timeline, slots: Sequence[_Slot]) -> Iterator[Event]:
     """From the last part of each prefetched tensor to the op that it was fetched for."""
-    last: dict[tuple[str, str, int], Transfer] = {}
-    for transfer in timeline.transfers:
+    last: dict[tuple[str, str, int], _Slot] = {}
+    for slot in slots:
+        transfer = slot.transfer
         if transfer.during_op < transfer.for_op:
-            last[transfer.tensor, transfer.tier, transfer.for_op] = transfer
-    for number, transfer in enumerate(last.values(), start=1):
+            last[transfer.tensor, transfer.tier, transfer.for_op] = slot
+    for number, slot in enumerate(last.values(), start=1):
         shared = {"name": "prefetch", "cat": "prefetch", "id": number, "pid": PROCESS}
-        lane = _tier_lane(tiers.index(transfer.tier), late=False)
-        op_ns = _ns(timeline.ops[transfer.for_op].start_s)
-        begin_ns = min(_ns(transfer.start_s), op_ns)
-        yield {**shared, "ph": "s", "tid": lane, "ts": _us(begin_ns)}
+        op_ns = _ns(timeline.ops[slot.transfer.for_op].start_s)
+        yield {**shared, "ph": "s", "tid": slot.lane, "ts": _us(slot.start_ns)}
         yield {**shared, "ph": "f", "bp": "e", "tid": OPS_LANE, "ts": _us(op_ns)}
 
 
-def _counters(
-    problem: PlacementProblem, homes: Sequence[int], timeline: Timeline
-) -> Iterator[Event]:
-    """What each tier holds, wherever it changes."""
-    weights_L, live_L = residents(problem, homes)
-    staging = staging_bytes(problem, homes)
-    inner = len(weights_L) - 1
-    for k, tier in enumerate(problem.accelerator.tiers):
-        before = -1
-        for op, live in zip(timeline.ops, live_L[k], strict=True):
-            if live == before:
-                continue
-            before = live
-            held = {"weights": weights_L[k], "activations": live}
-            if k == inner and staging:
-                held["staging"] = staging
-            yield {
-                "ph": "C", "name": f"{tier.name} bytes", "pid": PROCESS, "tid": 0,
-                "ts": _us(_ns(op.start_s)), "args": held,
-            }  # fmt: skip
+def _counter(counter: Counter) -> Event:
+    return {
+        "ph": "C", "name": counter.name, "pid": PROCESS, "tid": 0,
+        "ts": _us(_ns(counter.at_s)), "args": counter.values,
+    }  # fmt: skip

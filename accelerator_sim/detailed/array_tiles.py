@@ -1,14 +1,17 @@
 """Cycles of the matrix unit for one tile, counted fold by fold."""
 
 from accelerator_sim.mac_array import (
+    DirectConvolution,
     DotGrid,
+    EthosU55,
+    EthosU85,
     InputStationary,
     MacArray,
     OutputStationary,
     WeightStationary,
 )
 from graph_ir.errors import InputError
-from graph_ir.workload import MacWork
+from graph_ir.workload import MacWork, Op, OpFamily
 
 
 def folds(extent: int, step: int) -> int:
@@ -51,9 +54,15 @@ def tile_cycles(array: MacArray, work: MacWork, rows: int, columns: int) -> floa
         case InputStationary():
             tiles = folds(work.inner, array.rows) * folds(rows, array.columns)
             return tiles * (array.rows + columns + array.rows + array.columns - 2) / rate
+        case DirectConvolution():
+            return _direct(array, work, rows, columns) / rate
+        case EthosU55() | EthosU85():
+            return _ethos(array, work, rows, columns, rate)
 
 
 def _dot_grid(array: DotGrid, work: MacWork, rows: int, columns: int, rate: float) -> float:
+    if array.operand_port is not None:
+        raise InputError("mac_array.operand_port: the detailed model knows no such port")
     outputs = folds(rows, array.rows) * folds(columns, array.columns)
     depth = array.depth * rate
     if work.depthwise:
@@ -62,3 +71,54 @@ def _dot_grid(array: DotGrid, work: MacWork, rows: int, columns: int, rate: floa
     if depth < 1.0:
         return outputs * work.inner / depth
     return float(outputs * folds(work.inner, int(depth)))
+
+
+def _direct(array: DirectConvolution, work: MacWork, rows: int, columns: int) -> float:
+    """One tap of the kernel after another; each group of a depthwise product for itself."""
+    if work.depthwise:
+        return float(rows * columns * work.inner)
+    channels = max(1, work.inner // work.kernel_positions)
+    rounded = folds(channels, array.input_channel_quantum) * array.input_channel_quantum
+    taps = work.kernel_positions * folds(rounded, array.rows)
+    window = work.window
+    if window is not None and window.kernel == (3, 3) and window.strides == (1, 1):
+        return rows * taps * folds(columns, array.columns) / array.winograd_speedup.value
+    return float(rows * taps * folds(columns, array.columns))
+
+
+def _ethos(
+    array: EthosU55 | EthosU85, work: MacWork, rows: int, columns: int, rate: float
+) -> float:
+    """Dot products of `depth`, tap after tap; an output unit works behind them."""
+    outputs = folds(rows, array.rows) * folds(columns, array.columns * array.engines)
+    if work.depthwise:
+        reductions = work.inner
+    else:
+        channels = max(1, work.inner // work.kernel_positions)
+        # Few input channels: taps of the kernel fill the depth instead.
+        reductions = min(
+            work.kernel_positions * folds(channels, array.depth),
+            folds(work.inner, array.depth // 2) if channels < array.depth else work.inner,
+        )
+    written = rows * columns * array.output_cycles.value / array.engines
+    biases = columns * array.bias_cycles.value
+    return max(outputs * reductions / rate, written) + biases
+
+
+def pooling_cycles(array: MacArray | None, op: Op, rows: int, columns: int) -> float:
+    """Cycles of a pooling that the matrix unit executes; 0 where the vector unit does.
+
+    Args:
+        array: the unit.
+        op: the op.
+        rows: output pixels of one core.
+        columns: channels of one core.
+    """
+    if op.family is not OpFamily.POOLING or op.window is None:
+        return 0.0
+    if not isinstance(array, EthosU55 | EthosU85):
+        return 0.0
+    each = array.pooling_cycles if isinstance(array, EthosU55) else 1
+    taps = op.window.kernel[0] * op.window.kernel[1]
+    outputs = folds(rows, array.rows) * folds(columns, array.columns * array.engines)
+    return float(outputs * taps * each)

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from accelerator_sim.accelerator import Accelerator, Home
+from accelerator_sim.detailed.estimate import DRAIN, FILL, LOAD, STORE, Traffic, estimate_s
 from accelerator_sim.detailed.parameters import DetailedParameters
-from accelerator_sim.detailed.program import Hops, Program, Request, Transfer, estimate
+from accelerator_sim.detailed.program import Hops, Program, Request, Transfer
 from accelerator_sim.detailed.sharing import (
     RESIDENT_KINDS,
     Route,
@@ -19,7 +22,7 @@ from accelerator_sim.detailed.sharing import (
     streaming,
     writing,
 )
-from accelerator_sim.detailed.tiling import Step, Tiling, tilings_of
+from accelerator_sim.detailed.tiling import Step, TilingArrays, arrays_of, tilings_of
 from graph_ir.workload import Op, Operand, Role, Tensor, TensorKind, Workload
 
 
@@ -85,8 +88,46 @@ def _stored_ratio(tensor: Tensor, quantum: int) -> float:
     return -(-tensor.channels // quantum) * quantum / tensor.channels
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to share an op, and all ways to tile it then; homes play no part in these."""
+
+    sharing: Sharing
+    shares: tuple[Share, ...]
+    tilings: tuple[TilingArrays, ...]
+
+
+def candidates_of(
+    case: OpCase, accelerator: Accelerator, parameters: DetailedParameters
+) -> tuple[Candidate, ...]:
+    """All ways to execute an op that are worth considering.
+
+    Raises:
+        InputError: the target has no rate for the op's types.
+    """
+    found = []
+    for sharing in sharings_of(case.op, accelerator.core_count):
+        shares = tuple(
+            share_of(operand, sharing, ratio)
+            for operand, ratio in zip(case.op.operands, case.ratios, strict=True)
+        )
+        core_bytes = (
+            _core_bytes(case.op, shares, Role.LEFT),
+            _core_bytes(case.op, shares, Role.RIGHT),
+            sum(share.core for share in shares),
+        )
+        tilings = tilings_of(case.op, sharing, core_bytes, case.layout_ops, accelerator, parameters)
+        # Different fineness often ends in the same tiles.
+        arrays = tuple(
+            arrays_of(tiling, accelerator.clock_hz.value) for tiling in dict.fromkeys(tilings)
+        )
+        found.append(Candidate(sharing, shares, arrays))
+    return tuple(found)
+
+
 def compile_op(
     case: OpCase,
+    candidates: Sequence[Candidate],
     homes: Sequence[Home],
     accelerator: Accelerator,
     servers: Servers,
@@ -96,34 +137,43 @@ def compile_op(
 
     Args:
         case: the op.
+        candidates: of the op.
         homes: of its operands, in their order.
         accelerator: the target.
         servers: of the target.
         parameters: of the model.
-
-    Raises:
-        InputError: the target has no rate for the op's types.
     """
-    best: Program | None = None
-    for sharing in sharings_of(case.op, accelerator.core_count):
-        shares = [
-            share_of(operand, sharing, ratio)
-            for operand, ratio in zip(case.op.operands, case.ratios, strict=True)
-        ]
-        core_bytes = (
-            _core_bytes(case.op, shares, Role.LEFT),
-            _core_bytes(case.op, shares, Role.RIGHT),
-            sum(share.core for share in shares),
-        )
-        flows = _flows(case, homes, sharing, shares, accelerator, servers)
-        for tiling in tilings_of(
-            case.op, sharing, core_bytes, case.layout_ops, accelerator, parameters
-        ):
-            program = _program(case, flows, tiling, accelerator, servers, parameters)
-            if best is None or program.expected_s < best.expected_s:
-                best = program
+    room = _prefetch_room(accelerator)
+    best: tuple[float, Sequence[_Flow], Traffic, TilingArrays] | None = None
+    for candidate in candidates:
+        flows = _flows(case, homes, candidate.sharing, candidate.shares, accelerator, servers)
+        traffic = _traffic(flows, accelerator, servers)
+        for arrays in candidate.tilings:
+            # What it chooses by: the mean of nothing and a whole ring prefetched.
+            expected_s = _estimate(arrays, traffic, 0.0, parameters)
+            if traffic.ring_bytes_R.any():
+                expected_s = (expected_s + _estimate(arrays, traffic, room, parameters)) / 2
+            if best is None or expected_s < best[0]:
+                best = expected_s, flows, traffic, arrays
     assert best is not None  # There is always a sharing and a tiling.
-    return best
+    return _program(*best[1:], accelerator, parameters)
+
+
+def _prefetch_room(accelerator: Accelerator) -> float:
+    """Bytes of the ring that prefetches may use."""
+    streaming = accelerator.streaming
+    return max(0.0, float(streaming.staging_bytes - 2 * streaming.slice_bytes))
+
+
+def _estimate(
+    arrays: TilingArrays, traffic: Traffic, early_bytes: float, parameters: DetailedParameters
+) -> float:
+    return float(
+        estimate_s(
+            arrays.share_RS, arrays.mac_S, arrays.vector_S, traffic.seconds_FRK,
+            traffic.latency_FR, traffic.ring_bytes_R, early_bytes, parameters.tile_slots,
+        )
+    )  # fmt: skip
 
 
 def _core_bytes(op: Op, shares: Sequence[Share], role: Role) -> float:
@@ -152,82 +202,92 @@ def _flows(
     for position, (operand, kind, home, share) in enumerate(
         zip(case.op.operands, case.kinds, homes, shares, strict=True)
     ):
-        if _streams(operand, kind, home, inner):
+        if accelerator.streaming.path == "ring" and _streams(operand, kind, home, inner):
             routes = streaming(home, sharing, share, accelerator, servers)
+            fill = servers.bounded(routes.fill, home.tier, "copy")
             flows.append(
                 _Flow(
                     position, operand.role, home.tier, False,
-                    routes.drain, routes.fill, routes.ring_bytes,
+                    routes.drain, fill, routes.ring_bytes,
                 )
             )  # fmt: skip
             continue
         arguments = (operand, kind, home, sharing, share, accelerator, servers)
         if not operand.is_write:
-            flows.append(
-                _Flow(position, operand.role, home.tier, False, reading(*arguments), None, 0.0)
-            )
+            route = servers.bounded(reading(*arguments), home.tier, _stream_kind(operand, kind))
+            flows.append(_Flow(position, operand.role, home.tier, False, route, None, 0.0))
         if operand.is_write or operand.role is Role.SCRATCH:
-            flows.append(
-                _Flow(position, operand.role, home.tier, True, writing(*arguments), None, 0.0)
-            )
+            route = servers.bounded(writing(*arguments), home.tier, "output")
+            flows.append(_Flow(position, operand.role, home.tier, True, route, None, 0.0))
     return flows
+
+
+def _stream_kind(operand: Operand, kind: TensorKind) -> str:
+    """A key of `Tier.stream_bytes_per_s`."""
+    if operand.role is Role.RIGHT:
+        return "weights"
+    return "parameters" if kind is TensorKind.WEIGHT else "input"
 
 
 def _streams(operand: Operand, kind: TensorKind, home: Home, inner: int) -> bool:
     return kind in RESIDENT_KINDS and home.tier != inner and not operand.is_write
 
 
+def _traffic(flows: Sequence[_Flow], accelerator: Accelerator, servers: Servers) -> Traffic:
+    seconds = np.zeros((4, 3, len(servers.bytes_per_s)))
+    latency = np.zeros((4, 3))
+    ring = np.zeros(3)
+    for flow in flows:
+        role = _ROLE_INDEX.get(flow.role, 2)
+        used = DRAIN if flow.fill is not None else STORE if flow.is_write else LOAD
+        for server, value in flow.route.hops:
+            seconds[used, role, server] += value
+        latency_s = accelerator.tiers[flow.tier].latency_s.value
+        if flow.fill is not None:
+            ring[role] += flow.ring_bytes
+            for server, value in flow.fill.hops:
+                seconds[FILL, role, server] += value
+            latency[FILL, role] = max(latency[FILL, role], latency_s)
+        elif not flow.is_write:
+            latency[LOAD, role] = max(latency[LOAD, role], latency_s)
+    return Traffic(seconds, latency, ring)
+
+
+_ROLE_INDEX = {Role.LEFT: 0, Role.RIGHT: 1}
+
+
 def _program(
-    case: OpCase, flows: Sequence[_Flow], tiling: Tiling,
-    accelerator: Accelerator, servers: Servers, parameters: DetailedParameters,
+    flows: Sequence[_Flow], traffic: Traffic, arrays: TilingArrays,
+    accelerator: Accelerator, parameters: DetailedParameters,
 ) -> Program:  # fmt: skip
-    clock_hz = accelerator.clock_hz.value
+    steps = arrays.tiling.steps
     loads, stores = [], []
-    for index, step in enumerate(tiling.steps):
+    for index, step in enumerate(steps):
         loads.append(_requests(flows, step, index, False, accelerator))
         stores.append(_requests(flows, step, index, True, accelerator))
-    mac_s = tuple(step.mac_cycles / clock_hz for step in tiling.steps)
-    vector_s = tuple(step.work * tiling.vector_cycles / clock_hz for step in tiling.steps)
-    transfers = _transfers(flows, tiling.steps, accelerator, parameters)
-    count = len(servers.bytes_per_s)
-
-    def seconds(early: int) -> float:
-        return estimate(
-            loads, stores, mac_s, vector_s, transfers, early, count, parameters.tile_slots
-        )
-
-    alone_s = hidden_s = ringful_s = seconds(0)
+    transfers = _transfers(flows, steps, accelerator, parameters)
+    alone_s = hidden_s = _estimate(arrays, traffic, 0.0, parameters)
+    early = 0
     if transfers:
-        hidden_s = seconds(len(transfers))
-        ringful_s = seconds(_ringful(transfers, accelerator))
+        hidden_s = _estimate(arrays, traffic, np.inf, parameters)
+        early = _worth_prefetching(transfers, hidden_s, traffic, arrays, parameters)
     return Program(
-        tuple(loads), tuple(stores), mac_s, vector_s, tuple(transfers), 0,
-        alone_s, hidden_s, (alone_s + ringful_s) / 2,
+        tuple(loads), tuple(stores), tuple(arrays.mac_S.tolist()), tuple(arrays.vector_S.tolist()),
+        tuple(transfers), early, alone_s, hidden_s,
     )  # fmt: skip
 
 
-def _ringful(transfers: Sequence[Transfer], accelerator: Accelerator) -> int:
-    """How many of them the part of the ring that prefetches may use can hold."""
-    streaming = accelerator.streaming
-    room = float(streaming.staging_bytes - 2 * streaming.slice_bytes)
-    for count, transfer in enumerate(transfers):
-        room -= transfer.ring_bytes
-        if room < 0.0:
-            return count
-    return len(transfers)
-
-
-def worth_prefetching(program: Program, servers: Servers, parameters: DetailedParameters) -> int:
+def _worth_prefetching(
+    transfers: Sequence[Transfer], hidden_s: float, traffic: Traffic, arrays: TilingArrays,
+    parameters: DetailedParameters,
+) -> int:  # fmt: skip
     """The fewest transfers that must be in the ring when the op begins for it not to stall."""
-    low, high = 0, len(program.transfers)
-    target_s = program.hidden_s * (1.0 + parameters.prefetch_tolerance)
+    sizes = np.cumsum([0.0] + [transfer.ring_bytes for transfer in transfers])
+    target_s = hidden_s * (1.0 + parameters.prefetch_tolerance)
+    low, high = 0, len(transfers)
     while low < high:
         middle = (low + high) // 2
-        seconds = estimate(
-            program.loads, program.stores, program.mac_s, program.vector_s, program.transfers,
-            middle, len(servers.bytes_per_s), parameters.tile_slots,
-        )  # fmt: skip
-        if seconds <= target_s:
+        if _estimate(arrays, traffic, float(sizes[middle]), parameters) <= target_s:
             high = middle
         else:
             low = middle + 1

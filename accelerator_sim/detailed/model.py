@@ -2,12 +2,17 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import simpy
 
 from accelerator_sim.accelerator import Accelerator, Home
-from accelerator_sim.detailed.compiler import OpCase, cases_of, compile_op, worth_prefetching
+from accelerator_sim.detailed.compiler import (
+    Candidate,
+    candidates_of,
+    cases_of,
+    compile_op,
+)
 from accelerator_sim.detailed.dma import Dma
 from accelerator_sim.detailed.machine import Machine
 from accelerator_sim.detailed.parameters import IDEAL_MEMORY, DetailedParameters, MemoryTiming
@@ -74,6 +79,7 @@ class DetailedModel:
         self._shape_of_op = [shapes.setdefault(c.signature, len(shapes)) for c in self._cases]
         pages = _pages(workload, parameters, addresses)
         self._pages_of_ops = [[pages[t] for t in tensors] for tensors in self._tensors_of_op]
+        self._candidates: dict[int, tuple[Candidate, ...]] = {}
         self._programs: dict[tuple[object, ...], Program] = {}
 
     def simulate(self, homes: Sequence[Home]) -> DetailedResult:
@@ -147,12 +153,14 @@ class DetailedModel:
         key = (self._shape_of_op[index], operand_homes)
         program = self._programs.get(key)
         if program is None:
-            case: OpCase = self._cases[index]
-            parameters, servers = self._parameters, self._servers
-            program = compile_op(case, operand_homes, self._accelerator, servers, parameters)
-            if program.transfers:
-                early = worth_prefetching(program, servers, parameters)
-                program = replace(program, early=early)
+            case, parameters, servers = self._cases[index], self._parameters, self._servers
+            shape = self._shape_of_op[index]
+            if shape not in self._candidates:
+                self._candidates[shape] = candidates_of(case, self._accelerator, parameters)
+            program = compile_op(
+                case, self._candidates[shape], operand_homes,
+                self._accelerator, servers, parameters,
+            )  # fmt: skip
             self._programs[key] = program
         return program
 

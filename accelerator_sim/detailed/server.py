@@ -126,6 +126,9 @@ class Server:
                 # Two streams through hashed banks meet in one of so many rows.
                 rows = job.seconds * self._rate / timing.row_bytes
                 lost += int(rows / timing.banks) * conflict_s
+        if timing.burst_bytes > 1:
+            # The last burst is moved whole.
+            lost += -(job.seconds * self._rate) % timing.burst_bytes / self._rate
         if timing.turnaround_s > 0.0 and job.is_write is not self._last_write:
             lost += timing.turnaround_s
             self._last_write = job.is_write

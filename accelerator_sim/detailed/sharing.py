@@ -1,7 +1,8 @@
 """How the cores of an accelerator share an op, and what each operand then asks of the hardware.
 
 Servers, by index: the tiers (one memory each; of a per-core tier the busiest core's), the
-interconnect, the port of the busiest core, then the write ports of tiers that have their own.
+interconnect, the port of the busiest core, then the write ports of tiers that have their own, then
+the streams whose requests in flight bound them.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +11,13 @@ from accelerator_sim.accelerator import Accelerator, Home
 from graph_ir.workload import MacWork, Op, Operand, Role, Split, TensorKind
 
 RESIDENT_KINDS = (TensorKind.WEIGHT, TensorKind.STATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the bytes of one complete reading or writing go: (server, seconds) of each."""
+
+    hops: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,7 @@ class Servers:
         write_bytes_per_s: by tier.
         scale: by server, how many groups of cores share it.
         tier_count: memories; the interconnect's index, and the port's less one.
+        streams: servers of the kinds of stream that a tier bounds, by tier and kind.
     """
 
     bytes_per_s: tuple[float, ...]
@@ -29,6 +38,7 @@ class Servers:
     write_bytes_per_s: tuple[float, ...]
     scale: tuple[int, ...]
     tier_count: int
+    streams: dict[tuple[int, str], int]
 
     @property
     def interconnect(self) -> int:
@@ -48,6 +58,17 @@ class Servers:
         """Server and seconds of writing to a tier."""
         server = self.write_server[tier]
         return server, size_bytes * self.scale[tier] / self.write_bytes_per_s[tier]
+
+    def bounded(self, route: Route, tier: int, kind: str) -> Route:
+        """A route from or to a tier, which bounds streams of this kind."""
+        server = self.streams.get((tier, kind))
+        if server is None:
+            return route
+        reached, seconds = route.hops[0]
+        size = seconds * (
+            self.bytes_per_s[reached] if reached == tier else self.write_bytes_per_s[tier]
+        )
+        return Route((*route.hops, (server, size / self.bytes_per_s[server])))
 
     def link(self, server: int, size_bytes: float) -> tuple[int, float]:
         """Server and seconds of crossing the interconnect or the port."""
@@ -69,12 +90,19 @@ def servers_of(accelerator: Accelerator) -> Servers:
             scale.append(scale[index])
         else:
             write_server.append(index)
+    streams: dict[tuple[int, str], int] = {}
+    for index, tier in enumerate(tiers):
+        for kind, rate in sorted(tier.stream_bytes_per_s.items()):
+            streams[index, kind] = len(rates)
+            rates.append(rate.value)
+            scale.append(scale[index])
     return Servers(
         tuple(rates),
         tuple(write_server),
         tuple(tier.write_bytes_per_s.value for tier in tiers),
         tuple(scale),
         len(tiers),
+        streams,
     )
 
 
@@ -136,13 +164,6 @@ def share_of(operand: Operand, sharing: Sharing, stored_ratio: float) -> Share:
         return Share(whole, whole, sharing.active == 1)
     halo = operand.halo_bytes * stored_ratio if sharing.split is Split.ROWS else 0.0
     return Share(whole, min(whole, whole / sharing.active + halo), True)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where the bytes of one complete reading or writing go: (server, seconds) of each."""
-
-    hops: tuple[tuple[int, float], ...]
 
 
 def _sent(share: Share, sharing: Sharing, accelerator: Accelerator) -> float:

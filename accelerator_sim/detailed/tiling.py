@@ -9,13 +9,18 @@ passes by does so once for each.
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 from accelerator_sim.accelerator import Accelerator
-from accelerator_sim.detailed.array_tiles import folds, tile_cycles
+from accelerator_sim.detailed.array_tiles import folds, pooling_cycles, tile_cycles
 from accelerator_sim.detailed.parameters import DetailedParameters
 from accelerator_sim.detailed.sharing import Sharing
 from accelerator_sim.mac_array import DotGrid, MacArray
 from graph_ir.errors import InputError
-from graph_ir.workload import MacWork, Op
+from graph_ir.workload import MacWork, Op, Split
+
+F64 = NDArray[np.float64]
 
 SUM_BYTES = 4
 """Of a sum while it is accumulated: 32 bits in all the arrays of the targets."""
@@ -56,6 +61,36 @@ class Tiling:
     vector_cycles: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TilingArrays:
+    """A tiling as the estimate reads it.
+
+    Attributes:
+        tiling: the same in words.
+        share_RS: of LEFT, RIGHT and all other operands that each step moves.
+        mac_S: seconds of the matrix unit.
+        vector_S: seconds of the vector unit.
+    """
+
+    tiling: Tiling
+    share_RS: F64
+    mac_S: F64
+    vector_S: F64
+
+
+def arrays_of(tiling: Tiling, clock_hz: float) -> TilingArrays:
+    """A tiling as arrays."""
+    share_RS = np.array(
+        [
+            [step.left for step in tiling.steps],
+            [step.right for step in tiling.steps],
+            [step.work for step in tiling.steps],
+        ]
+    )
+    mac_S = np.array([step.mac_cycles for step in tiling.steps]) / clock_hz
+    return TilingArrays(tiling, share_RS, mac_S, share_RS[2] * (tiling.vector_cycles / clock_hz))
+
+
 def tilings_of(
     op: Op,
     sharing: Sharing,
@@ -81,12 +116,15 @@ def tilings_of(
     vector_ops = float(op.vector_ops + layout_ops)
     if array is None:
         vector_ops += 2.0 * op.macs
+    pooled = _pooled(op, sharing, array)
+    if pooled > 0.0:
+        vector_ops = 0.0
     vector = _vector_cycles(op, vector_ops / sharing.active, accelerator)
     buffer = accelerator.tile_buffer_bytes.value
     return [
         Tiling(sharing, _merge(steps, parameters.max_steps), vector)
         for fineness in parameters.granularities
-        for steps in _sequences(op, sharing, core_bytes, array, buffer, fineness)
+        for steps in _sequences(op, sharing, core_bytes, array, buffer, fineness, pooled)
     ]
 
 
@@ -111,10 +149,11 @@ def _sequences(
     array: MacArray | None,
     buffer: float,
     fineness: int,
+    pooled: float,
 ) -> list[list[Step]]:
     works = sharing.works
     if not works or array is None:
-        return [_stream(core_bytes[2], 0.0, buffer, fineness)]
+        return [_stream(core_bytes[2], pooled, buffer, fineness)]
     slowdown = 1.0 / _measured_rate(op, array)
     whole = slowdown * sum(_whole_cycles(array, work) for work in works)
     first = works[0]
@@ -127,6 +166,16 @@ def _sequences(
         if steps is not None:
             sequences.append(steps)
     return [_repeat(steps, first.batch, whole) for steps in sequences]
+
+
+def _pooled(op: Op, sharing: Sharing, array: MacArray | None) -> float:
+    """Cycles of the matrix unit for a pooling, on the busiest core."""
+    rows, columns = op.rows, op.columns
+    if sharing.split is Split.ROWS:
+        rows = folds(rows, sharing.active)
+    elif sharing.split is Split.COLUMNS:
+        columns = folds(columns, sharing.active)
+    return pooling_cycles(array, op, rows, columns)
 
 
 def _measured_rate(op: Op, array: MacArray) -> float:

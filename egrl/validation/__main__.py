@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from egrl.bench.model_index import models_folder
 from egrl.cli.errors import guarded
 from egrl.validation.document import Compared, summary_lines, write_document
-from egrl.validation.tools import TOOLS
+from egrl.validation.tools import TOOLS, Tool
 from graph_ir.errors import InputError
 from graph_ir.text import quoted
 
@@ -67,13 +68,24 @@ def compare(folder: Path, only: Sequence[str] | None) -> dict[str, Compared]:
     for key, tool in TOOLS.items():
         if only is not None and key not in only:
             continue
-        missing = tuple(name for name in tool.files if not (folder / name).exists())
+        missing = _missing(tool, folder)
         if missing and only is not None:
-            raise InputError(f"{folder}: expected {', '.join(missing)} for {key}, got no such file")
+            raise InputError(f"{folder}: {key} needs {', '.join(missing)}: no such file")
         started = time.process_time()
         result = None if missing else tool.validate(folder)
         compared[key] = Compared(key, result, missing, time.process_time() - started)
     return compared
+
+
+def _missing(tool: Tool, folder: Path) -> tuple[str, ...]:
+    """Files of rows and models that a tool needs and that are not there."""
+    files = tuple(name for name in tool.files if not (folder / name).exists())
+    models = tuple(
+        f"{name}.onnx (scripts/models {name})"
+        for name in tool.models
+        if not (models_folder() / f"{name}.onnx").exists()
+    )
+    return files + models
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def summary_lines(compared: Mapping[str, Compared]) -> list[str]:
             lines.append(f"{item.key}: skipped, no {', '.join(item.missing)}")
             continue
         for check in item.result.checks:
-            state = _state(check)
+            state = "met" if check.met else "short"
             lines.append(f"{item.key}: {state}: {check.text}: {check.measured} ({check.goal})")
         lines.append(f"{item.key}: {item.seconds:.1f} s")
     checks = _checks(compared)

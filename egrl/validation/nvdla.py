@@ -5,22 +5,26 @@ second memory. A row becomes one op whose tensors live where the sheet has them
 (`nvdla_sheet.py`); cycles and bound are the engine's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import ceil
 from pathlib import Path
 
-from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.engine import evaluate
 from accelerator_sim.problem import build_problem
 from accelerator_sim.reference_engine import simulate
-from egrl.validation.machines import machine
-from egrl.validation.nvdla_sheet import NETWORKS, POOLED, Options, Stay, options, stay
-from egrl.validation.one_op import Convolution, layer_workload
+from egrl.validation.nvdla_row import in_network, is_pooled, layer_of, machine_of, types_of
+from egrl.validation.nvdla_sheet import (
+    FIRST_GROUP,
+    NETWORKS,
+    POOLED,
+    Options,
+    Stay,
+    options,
+    stay,
+)
 from egrl.validation.result import Check, Point, Series, ToolResult
 from egrl.validation.rows import Row, read_rows
-from graph_ir.workload import Op, Role, TensorKind, Workload
 
 ROWS_FILE = "nvdla_spreadsheet_per_layer.csv"
 FILES = (ROWS_FILE,)
@@ -33,10 +37,10 @@ COLUMNS = (
     "nosram_mac_cycles", "nosram_max_cycles",
 )  # fmt: skip
 
-TYPES = {1: "int8", 2: "int16"}
-
-BYTES_PER_GB = 1.024e9
-"""Of a gigabyte a second: sizes are divided by 1024, and bandwidths are GB/s."""
+CONFIGURATION = (
+    "network", "layer", "feat_bytes", "wt_bytes", "cbuf_kb", "macs_per_cycle", "clock_mhz",
+    "sram_rd_gbs", "sram_wr_gbs", "dram_gbs", "fc_batch",
+)  # fmt: skip
 
 # Column of the sheet to what the engine calls the same unit.
 UNITS: dict[bool, dict[str, str]] = {
@@ -80,11 +84,7 @@ def validate(folder: Path) -> ToolResult:
     Raises:
         InputError: a row is wrong.
     """
-    halves = [
-        comparison
-        for row in read_rows(folder / ROWS_FILE, COLUMNS)
-        for comparison in (compare(row, False), compare(row, True))
-    ]
+    halves = list(compare_all(read_rows(folder / ROWS_FILE, COLUMNS)))
     macs = tuple(half.mac for half in halves if half.mac is not None)
     bounded = [half for half in halves if half.bound is not None]
     equal = sum(_equal(point) for point in macs)
@@ -130,8 +130,27 @@ def validate(folder: Path) -> ToolResult:
     )
 
 
-def compare(row: Row, second_memory: bool) -> Comparison:
+def compare_all(rows: Iterable[Row]) -> Iterator[Comparison]:
+    """Both halves of all rows.
+
+    Raises:
+        InputError: a cell is wrong.
+    """
+    seen: set[tuple[str, ...]] = set()
+    for row in rows:
+        key = tuple(row.text(column) for column in CONFIGURATION)
+        yield compare(row, False)
+        yield compare(row, True, key not in seen)
+        seen.add(key)
+
+
+def compare(row: Row, second_memory: bool, first: bool = True) -> Comparison:
     """One half of a row.
+
+    Args:
+        row: the row.
+        second_memory: which half.
+        first: of the rows that the layer has in its configuration, one for each group.
 
     Raises:
         InputError: a cell is wrong.
@@ -142,11 +161,13 @@ def compare(row: Row, second_memory: bool) -> Comparison:
         max_column = "nosram_max_cycles"
     network, layer = row.choice("network", NETWORKS), row.text("layer")
     is_fc, fc_batch = row.text("attr") == "fc", row.count("fc_batch")
-    types = _types(row)
+    types = types_of(row)
     chosen = options(network, layer, second_memory)
     where = Stay("DRAM", "DRAM", "DRAM", fc_batch if is_fc else 1)
     if second_memory:
         where = stay(network, layer, is_fc, types, fc_batch)
+        if first and (network, layer) == FIRST_GROUP:
+            where = replace(where, images=min(where.images, fc_batch))
         chosen = replace(chosen, images_apart=where.staged)
     kind = "+ SRAM" if second_memory else "DRAM alone"
     name = f"{network} {layer}, {kind}"
@@ -175,7 +196,7 @@ def cycles(row: Row, chosen: Options, where: Stay, second_memory: bool) -> tuple
     addend = row.text("attr") == "conv + elwise" and not second_memory
     layer = layer_of(row, where.images, addend)
     pooled = POOLED.get((row.text("network"), row.text("layer"))) if is_pooled(row) else None
-    workload = in_network(layer, _types(row), pooled)
+    workload = in_network(layer, types_of(row), pooled)
     pins: dict[str, str] = {"x": where.source, "w": where.weights, "y": where.result}
     if addend:
         pins["r"] = where.source
@@ -187,114 +208,6 @@ def cycles(row: Row, chosen: Options, where: Stay, second_memory: bool) -> tuple
     if trace.bound != "mac":
         taken = float(ceil(round(taken, 6)))
     return trace.mac_s * scale, taken, trace.bound
-
-
-def machine_of(row: Row, chosen: Options, where: Stay, second_memory: bool) -> Accelerator:
-    """The accelerator that a row names."""
-    values: dict[str, object] = {
-        "macs": row.count("macs_per_cycle"),
-        "buffer_bytes": row.count("cbuf_kb") * 1024,
-        "clock_hz": row.positive("clock_mhz") * 1e6,
-        "dram_bytes_per_s": row.positive("dram_gbs") * BYTES_PER_GB,
-        "order": chosen.order,
-        "spare_lines": chosen.spare_lines,
-        "images_apart": str(chosen.images_apart).lower(),
-        "output_channel_quantum": chosen.output_channel_quantum,
-        "winograd_weight_ratio": chosen.winograd_weight_ratio,
-    }
-    if not second_memory:
-        return machine("nvdla", tuple(values.items()))
-    values["sram_read_bytes_per_s"] = row.positive("sram_rd_gbs") * BYTES_PER_GB
-    values["sram_write_bytes_per_s"] = row.positive("sram_wr_gbs") * BYTES_PER_GB
-    return machine("nvdla-sram-staged" if where.staged else "nvdla-sram", tuple(values.items()))
-
-
-def layer_of(row: Row, images: int, addend: bool) -> Convolution:
-    """The convolution that a row names; zero padding keeps its extents at stride 1."""
-    height, width = row.count("H"), row.count("W")
-    kernel, strides = (
-        (row.count("R"), row.count("S")),
-        (row.count("stride_h"), row.count("stride_w")),
-    )
-    down = along = (0, 0)
-    if row.choice("zero_pad", ("True", "False")) == "True":
-        down = _same(height, kernel[0], strides[0])
-        along = _same(width, kernel[1], strides[1])
-    layer = Convolution(
-        height=height,
-        width=width,
-        channels=row.count("C"),
-        filters=row.count("K"),
-        kernel_height=kernel[0],
-        kernel_width=kernel[1],
-        stride_height=strides[0],
-        stride_width=strides[1],
-        pads=(down[0], along[0], down[1], along[1]),
-        images=images,
-        addend=addend,
-    )
-    if layer.output_pixels < 1:
-        raise row.wrong("R", "a filter that fits into the input")
-    return layer
-
-
-def is_pooled(row: Row) -> bool:
-    """Whether pooling on the fly follows."""
-    return row.choice("pool", ("True", "False")) == "True"
-
-
-@lru_cache(maxsize=4096)
-def in_network(layer: Convolution, types: tuple[int, int], pooled: int | None) -> Workload:
-    """The lowered layer as part of a network: its input and output may live in any memory.
-
-    Args:
-        layer: the row.
-        types: bytes of a feature and of a weight.
-        pooled: extent of the output after pooling on the fly; None without pooling.
-    """
-    feature, weight = TYPES[types[0]], TYPES[types[1]]
-    workload = layer_workload(layer, feature)
-    (op,) = workload.ops
-    tensors = []
-    for tensor in workload.tensors:
-        if tensor.kind is TensorKind.WEIGHT:
-            size = tensor.size_bytes * types[1] // types[0]
-            tensors.append(replace(tensor, data_type=weight, size_bytes=size))
-        else:
-            tensors.append(replace(tensor, kind=TensorKind.ACTIVATION))
-    return replace(
-        workload, tensors=tuple(tensors), ops=(_adapted(op, layer, weight, types, pooled),)
-    )
-
-
-def _adapted(
-    op: Op, layer: Convolution, weight_type: str, types: tuple[int, int], pooled: int | None
-) -> Op:
-    operands = []
-    for operand in op.operands:
-        size = operand.traffic_bytes
-        if operand.role is Role.RIGHT:
-            size = size * types[1] // types[0]
-        elif operand.role is not Role.LEFT and pooled is not None:
-            size = layer.images * layer.filters * pooled * pooled * types[0]
-        operands.append(replace(operand, traffic_bytes=size))
-    work = tuple(replace(product, right_type=weight_type) for product in op.mac_work)
-    return replace(op, operands=tuple(operands), mac_work=work)
-
-
-def _types(row: Row) -> tuple[int, int]:
-    found = []
-    for column in ("feat_bytes", "wt_bytes"):
-        if row.count(column) not in TYPES:
-            raise row.wrong(column, "1 or 2")
-        found.append(row.count(column))
-    return found[0], found[1]
-
-
-def _same(extent: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Padding before and after for outputs at every `stride`-th input."""
-    total = max(0, (ceil(extent / stride) - 1) * stride + kernel - extent)
-    return total // 2, total - total // 2
 
 
 def _equal(point: Point) -> bool:

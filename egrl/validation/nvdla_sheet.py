@@ -75,6 +75,9 @@ BATCHES: dict[str, dict[tuple[int, int], int]] = {
     "GoogLeNet conv": {(1, 1): 6, (1, 2): 6, (2, 1): 3, (2, 2): 3},
 }
 
+# The first group of this layer is batched with no more images than the fully connected layers.
+FIRST_GROUP = ("AlexNet", "2")
+
 # Weights of GoogLeNet's 3 x 3 kernels are counted as transformed in these layers only.
 TRANSFORMED = ("conv2", "inception 3a 3x3")
 

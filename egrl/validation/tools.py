@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from egrl.validation import nvdla, onnxim, scalesim, zigzag
+from egrl.validation import nnp_i, nvdla, onnxim, scalesim, zigzag
 from egrl.validation.result import ToolResult
 
 
@@ -15,10 +15,12 @@ class Tool:
     Attributes:
         validate: compares with the rows of a folder.
         files: names of the files that it needs there.
+        models: of the development set, which it needs in the cache folder of `scripts/models`.
     """
 
     validate: Callable[[Path], ToolResult]
     files: tuple[str, ...]
+    models: tuple[str, ...] = ()
 
 
 TOOLS: dict[str, Tool] = {
@@ -26,4 +28,5 @@ TOOLS: dict[str, Tool] = {
     "onnxim": Tool(onnxim.validate, onnxim.FILES),
     "zigzag": Tool(zigzag.validate, zigzag.FILES),
     "nvdla": Tool(nvdla.validate, nvdla.FILES),
+    "nnp_i": Tool(nnp_i.validate, nnp_i.FILES, (nnp_i.MODEL,)),
 }

@@ -157,6 +157,7 @@ def tiny_report() -> Report:
         latency_s=1e-6, cold_latency_s=2e-6, lower_bound_s=None, gap=None, best_known_s=1e-6,
         references={}, speedup_over_native=1.0, speedup_over_best_reference=1.0,
         best_reference="native", gap_closed=None, placement_matters=False, energy_j=1e-9,
+        groups=1, throughput_per_s=1e6,
         tiers=[], ops=[],
     )  # fmt: skip
 
