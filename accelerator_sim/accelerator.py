@@ -153,6 +153,7 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tiling: how they share it.
         launch_overhead_s: per op.
         layout_channels: activations are stored with channels rounded up to this.
+        linear_io: inputs and outputs of the model are stored linearly and are not rounded up.
         groups: independent inferences at a time, each on `cores` of its own (throughput mode);
             what they share is charged to all of them.
         streamed_views: view ops (Transpose, Slice, ...) that the DMA executes while reading.
@@ -180,6 +181,7 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     published_peak: PublishedPeak | None = None
     layout_channels: int = 1
     layout_exchange: bool = False
+    linear_io: bool = False
     groups: int = 1
     streamed_views: list[str] = []
 

@@ -7,6 +7,7 @@ from accelerator_sim.report import Report, TierRow
 from accelerator_sim.units import (
     bytes_text,
     joules_text,
+    number_text,
     percent_text,
     plain,
     ratio_text,
@@ -77,6 +78,7 @@ def _headline_rows(first: Report) -> Iterator[_Row]:
 
     yield "latency", lambda report: seconds_text(report.latency_s)
     yield "against A", against
+    yield "inferences/s", lambda report: number_text(report.throughput_per_s)
     yield "first inference", lambda report: seconds_text(report.cold_latency_s)
     yield "proven bound", lambda report: _optional(report.lower_bound_s, seconds_text)
     yield "proven gap", lambda report: _optional(report.gap, percent_text)

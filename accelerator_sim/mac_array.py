@@ -3,6 +3,8 @@
 `accelerator_sim/cost/mac_array/` says how many cycles each takes.
 """
 
+from typing import Literal
+
 import msgspec
 
 from accelerator_sim.quantity import Quantity
@@ -99,11 +101,12 @@ class DirectConvolution(
     """NVDLA's: rows (input channels) x columns (output channels) of one kernel tap a cycle.
 
     Attributes:
-        input_channel_quantum: input channels are rounded up to this.
+        input_channel_quantum: input channels are rounded up to this at the full rate, and to less
+            of wider types.
         output_channel_quantum: output channels are rounded up to this; where an image has only
             one output position, those of all images of the batch together.
-        space_to_depth: a strided convolution is computed, and its features and weights are stored,
-            with the positions that a stride skips as further channels.
+        space_to_depth: whether a strided convolution is computed, and its features and weights
+            are stored, with the positions that a stride skips as further channels.
         weight_channel_quantum: input channels of stored weights are rounded up to this.
         winograd_speedup: of 3 x 3 convolutions with stride 1; 1 without Winograd.
         winograd_weight_ratio: stored bytes of their transformed weights over plain ones.
@@ -111,7 +114,7 @@ class DirectConvolution(
 
     input_channel_quantum: int
     output_channel_quantum: int
-    space_to_depth: bool
+    space_to_depth: Literal["always", "never", "where-faster"]
     weight_channel_quantum: int
     winograd_speedup: Quantity
     winograd_weight_ratio: Quantity

@@ -139,7 +139,8 @@ def build_problem(
 def _padded_channels(tensor: Tensor, accelerator: Accelerator) -> int:
     """Channels as they are stored, where they are rounded up; weights are stored packed."""
     quantum = accelerator.layout_channels
-    if tensor.kind is TensorKind.WEIGHT or tensor.channels <= 0:
+    linear = accelerator.linear_io and tensor.kind is TensorKind.IO
+    if linear or tensor.kind is TensorKind.WEIGHT or tensor.channels <= 0:
         return tensor.channels
     return -(-tensor.channels // quantum) * quantum
 
@@ -196,14 +197,20 @@ def _allowed(
                 )
                 allowed_TH[t, h] = fits_TH[t, h] and (home.mode == "shared" or home.mode in modes)
         if not allowed_TH[t].any():
-            where = (
-                f"{accelerator.tiers[homes[outer].tier].name}, where inputs and outputs are, is not"
-                if tensor.kind is TensorKind.IO
-                else "no memory is"
+            io = tensor.kind is TensorKind.IO
+            tiers = [
+                tier
+                for tier in accelerator.tiers
+                if tensor.kind is TensorKind.WEIGHT or not tier.read_only
+            ]
+            largest = tiers[0] if io else max(tiers, key=lambda tier: tier.capacity_bytes.value)
+            pinned = (
+                ", where inputs and outputs are," if io else ", the largest memory it may be in,"
             )
             raise UnmetRequirementError(
-                f"tensor {_shown(tensor.name)}: needs {int(size_TH[t].min())} bytes, and "
-                f"{where} that large on {accelerator.name}"
+                f"{accelerator.name}: tiers.{largest.name}.capacity_bytes: tensor "
+                f"{_shown(tensor.name)} needs {int(size_TH[t].min())} bytes, and {largest.name}"
+                f"{pinned} has {int(largest.capacity_bytes.value)}"
             )
     return allowed_TH
 

@@ -11,6 +11,7 @@ from accelerator_sim.time_shares import time_shares
 from accelerator_sim.units import (
     bytes_text,
     joules_text,
+    number_text,
     percent_text,
     plain,
     seconds_text,
@@ -116,6 +117,9 @@ def _headline(report: Report) -> Iterator[str]:
         f"{seconds_text(report.latency_s)}    first inference {seconds_text(report.cold_latency_s)}"
         f"    energy {joules_text(report.energy_j)}{_power(report)}",
     )
+    if report.groups > 1:
+        each = f"{report.groups} inferences at a time"
+        yield _line("throughput", f"{number_text(report.throughput_per_s)}/s, {each}")
     yield _line("speed-up", _speedup(report))
     yield _line("proven gap", _gap(report))
     if report.best_known_s < report.latency_s * (1 - 1e-9):

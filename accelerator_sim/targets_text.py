@@ -69,9 +69,10 @@ def _rows(path: str, value: object) -> Iterator[tuple[str, str, str]]:
     elif isinstance(value, dict):
         for name, item in value.items():
             yield from _rows(f"{path}.{name}", item)
-    elif isinstance(value, list) and value and isinstance(value[0], Tier):
-        for item in value:
-            yield from _rows(f"{path}.{item.name}", item)
+    elif isinstance(value, list) and value and isinstance(value[0], msgspec.Struct):
+        for index, item in enumerate(value):
+            label = item.name if isinstance(item, Tier) else str(index)
+            yield from _rows(f"{path}.{label}", item)
     elif isinstance(value, list):
         yield path, ", ".join(str(item) for item in value) or "-", ""
     elif isinstance(value, bool) or not isinstance(value, int | float):

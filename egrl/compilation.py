@@ -15,6 +15,7 @@ from accelerator_sim.plan_io import plan_bytes
 from accelerator_sim.problem import PlacementProblem, build_problem
 from accelerator_sim.report import Report
 from accelerator_sim.targets import load_target, target_text
+from accelerator_sim.throughput import grouped
 from accelerator_sim.validate import check_plan
 from egrl.budget import parse_budget
 from egrl.constraints import Constraints, read_constraints
@@ -114,9 +115,10 @@ def prepare(
     precision: str | None,
     dims: Mapping[str, int],
     pins: dict[str, str] | None = None,
+    groups: int = 1,
 ) -> Prepared:
     """Load, simplify, fuse and lower a model, and price it on a target."""
-    accelerator = load_target(target)
+    accelerator = grouped(load_target(target), groups)
     loaded = load_model(model, dims)
     passes = run_lossless(loaded.graph_model)
     execution_type = precision or accelerator.default_type

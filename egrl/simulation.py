@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.plan import Plan
 from accelerator_sim.plan_builder import build_plan
 from accelerator_sim.problem import PlacementProblem, build_problem
 from accelerator_sim.report_case import ReportCase
 from accelerator_sim.targets import load_target
+from accelerator_sim.throughput import grouped
 from egrl.advice.advise import advise
 from egrl.budget import parse_budget
 from egrl.compilation import prepare
@@ -37,6 +39,7 @@ def simulate_sources(
     placers: Sequence[str] = (),
     budget: str = "10s",
     seed: int = 0,
+    groups: int = 1,
     advice: bool = False,
     progress: Progress = no_progress,
 ) -> list[ReportCase]:
@@ -51,6 +54,7 @@ def simulate_sources(
             target is always shown as it is planned, and placed again only by those named here.
         budget: of each placer.
         seed: of each placer.
+        groups: inferences at a time, each on its share of the cores (throughput mode).
         advice: also place and simulate again with changes, and list those that help.
         progress: told of improvements.
 
@@ -67,14 +71,14 @@ def simulate_sources(
     for source in sources:
         path = Path(source)
         if not path.is_dir():
-            ready = prepare(path, target or DEFAULT_TARGET, precision, dims or {})
+            ready = prepare(path, target or DEFAULT_TARGET, precision, dims or {}, groups=groups)
             for placer in asked or (DEFAULT_PLACER,):
                 placed = place(ready.problem, placer, limits, seed, progress, path.stem)
                 result.append(_case(path.name, ready.problem, placed))
             continue
         artifact = load_artifact(path)
         for graph in artifact.manifest.graphs:
-            result += _graph_cases(artifact, graph, target, asked, budget, seed, progress)
+            result += _graph_cases(artifact, graph, target, groups, asked, budget, seed, progress)
     return [_advised(case, progress) for case in result] if advice else result
 
 
@@ -87,14 +91,15 @@ def _graph_cases(
     artifact: Artifact,
     graph: str,
     target: str | None,
+    groups: int,
     placers: Sequence[str],
     budget: str,
     seed: int,
     progress: Progress,
 ) -> list[ReportCase]:
     own_target = str(artifact.path / TARGET_FILE)
-    accelerator = load_target(target or own_target)
-    problem = problem_of_artifact(artifact, graph, target or own_target)
+    accelerator = grouped(load_target(target or own_target), groups)
+    problem = problem_of_artifact(artifact, graph, accelerator)
     name = f"{artifact.path.name}:{graph}"
     is_own = accelerator == load_target(own_target)
     cases = [_planned_case(artifact, graph, problem, name)] if is_own else []
@@ -102,7 +107,8 @@ def _graph_cases(
     for placer in placers or (() if is_own else (DEFAULT_PLACER,)):
         model = artifact.reports[graph].model
         placed = place(problem, placer, parse_budget(budget), seed, progress, model)
-        note = f"{made_for}placed again for {accelerator.name} with {placer}, {budget}"
+        for_whom = accelerator.name if groups == 1 else f"{accelerator.name} in {groups} groups"
+        note = f"{made_for}placed again for {for_whom} with {placer}, {budget}"
         cases.append(_case(name, problem, placed, note))
     return cases
 
@@ -124,9 +130,10 @@ def _planned_case(
     return _case(name, problem, placed, plan=plan)
 
 
-def problem_of_artifact(artifact: Artifact, graph: str, target: str) -> PlacementProblem:
+def problem_of_artifact(
+    artifact: Artifact, graph: str, accelerator: Accelerator
+) -> PlacementProblem:
     """The placement problem of an artifact's graph, on any target."""
-    accelerator = load_target(target)
     model = load_model(artifact.model_path(graph))
     execution_type = artifact.manifest.execution_type
     if accelerator.name != artifact.manifest.target:

@@ -86,20 +86,24 @@ def operand_use(
     cores, active, split = accelerator.core_count, variant.cores, variant.split
     split_here = split in operand.split_by and active > 1
     stored_ratio *= variant.form(operand.role)
-    stored_ratio *= _burst_ratio(operand, kind, accelerator.tiers[home.tier], variant)
+    stored_ratio *= _burst_ratio(operand, kind, home, variant, accelerator)
     stream = stream_name(operand.role, kind)
     whole = operand.traffic_bytes * stored_ratio
     share = core_share(operand, split, active) * stored_ratio
     charged = _charged_bytes(operand, variant, accelerator) * stored_ratio
     inner = len(accelerator.tiers) - 1
     streams = accelerator.streaming.path == "ring" and home.tier != inner
+    # Where constants beside the weights have a read buffer of their own, they bypass the ring.
+    streams &= (
+        stream != "parameters" or stream not in accelerator.tiers[home.tier].stream_bytes_per_s
+    )
     if streams and kind in STREAMED_KINDS and operand.role is not Role.OUTPUT:
-        repeats = variant.repeats(operand.role)
+        repeats = variant.repeats(operand.role, kind)
         return replace(
             _streamed_use(home, passes, repeats, accelerator, active, whole, share, charged),
             stream=stream,
         )
-    reads = passes * variant.repeats(operand.role)
+    reads = passes * variant.repeats(operand.role, kind)
 
     read = [0.0] * len(accelerator.tiers)
     written = [0.0] * len(accelerator.tiers)
@@ -157,16 +161,16 @@ def stream_name(role: Role, kind: TensorKind) -> Stream:
     return "parameters" if kind is TensorKind.WEIGHT else "input"
 
 
-def _burst_ratio(operand: Operand, kind: TensorKind, tier: Tier, variant: Variant) -> float:
-    """Bytes of whole bursts over the bytes that are wanted of them.
-
-    Inputs and outputs of the model are stored linearly, all other activations in bricks.
-    """
-    access = variant.access
-    if access is None or tier.burst_bytes <= 0 or kind in STREAMED_KINDS:
+def _burst_ratio(
+    operand: Operand, kind: TensorKind, home: Home, variant: Variant, accelerator: Accelerator
+) -> float:
+    """Bytes of whole bursts over the bytes that are wanted of them."""
+    access, burst = variant.access, accelerator.tiers[home.tier].burst_bytes
+    if access is None or burst <= 0 or kind in STREAMED_KINDS:
         return 1.0
     runs = access.output_run_bytes if operand.is_write else access.input_run_bytes
-    return tier.burst_bytes / min(tier.burst_bytes, max(1, runs[kind is TensorKind.IO]))
+    run = runs[accelerator.linear_io and kind is TensorKind.IO]
+    return burst / min(burst, max(1, run))
 
 
 def _partition_dimension(kind: TensorKind) -> Split:
@@ -217,9 +221,11 @@ def _streamed_use(
         # Every core's DMA reads the copy beside it, or its part of one.
         sent, arriving = ring if per_core_ring else sent / accelerator.core_count, 0.0
     turns = accelerator.groups if tier.scope == "shared" else 1
-    copy = tier.stream_bytes_per_s.get("copy", tier.read_bytes_per_s)
+    # What passes by once is read by the unit itself rather than copied first.
+    reader: Stream = "copy" if repeats > 1 else "weights"
+    bound = tier.stream_bytes_per_s.get(reader, tier.read_bytes_per_s)
     stream_s = max(
-        turns * sent / min(copy.value, tier.read_bytes_per_s.value),
+        turns * sent / min(bound.value, tier.read_bytes_per_s.value),
         arriving / accelerator.interconnect.port_bytes_per_s.value,
     )
     nothing = tuple(0.0 for _ in accelerator.tiers)

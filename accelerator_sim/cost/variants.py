@@ -17,7 +17,7 @@ from accelerator_sim.cost.tiling import loop_orders
 from accelerator_sim.cost.tiling.loop_order import LoopOrder, SharedOp, passes_of
 from accelerator_sim.mac_array import EthosU55, EthosU85, MacArray
 from graph_ir.errors import InputError
-from graph_ir.workload import MacWork, Op, Operand, Role, Split
+from graph_ir.workload import MacWork, Op, Operand, Role, Split, TensorKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class Variant:
             return self.left_form
         return self.right_form if role is Role.RIGHT else 1.0
 
-    def repeats(self, role: Role) -> float:
+    def repeats(self, role: Role, kind: TensorKind) -> float:
         """How often blocks read an operand, in every one of its passes."""
-        if self.access is None:
+        if self.access is None or role is Role.OUTPUT:
             return 1.0
         if role is Role.LEFT:
             return self.access.input_passes
-        return self.access.weight_passes if role is Role.RIGHT else 1.0
+        return self.access.weight_passes if kind is TensorKind.WEIGHT else 1.0
 
     @property
     def compute_s(self) -> float:

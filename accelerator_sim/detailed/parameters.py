@@ -9,7 +9,9 @@ class MemoryTiming:
 
     Attributes:
         banks: that requests are spread over by a hash of their addresses.
-        row_bytes: consecutive bytes in one bank; then the next bank follows.
+        row_bytes: consecutive bytes in one bank of a channel; then the next bank follows.
+        channel_bytes_per_s: of one channel; a faster memory has several in lock step. 0 for a
+            memory without channels.
         burst_bytes: least amount that is moved.
         conflict_s: lost when a request needs another row of the bank that is busy.
         conflict_bursts: the same, in times of one burst; both are added.
@@ -20,6 +22,7 @@ class MemoryTiming:
 
     banks: int = 1
     row_bytes: int = 1
+    channel_bytes_per_s: float = 0.0
     burst_bytes: int = 1
     conflict_s: float = 0.0
     conflict_bursts: float = 0.0
@@ -30,15 +33,16 @@ class MemoryTiming:
 
 LPDDR4X = MemoryTiming(
     banks=8,
-    row_bytes=8192,
+    row_bytes=2048,
+    channel_bytes_per_s=16.8e9,
     burst_bytes=64,
     conflict_s=4.2e-8,
     turnaround_s=1.2e-8,
     refresh_interval_s=3.9e-6,
     refresh_s=1.4e-7,
 )
-"""JESD209-4: 8 banks a channel; rows of 2 KiB on each of four 32-bit channels in lock step; bursts
-of 16 beats; precharge and activate of 18 ns each and the first access; all banks refreshed within
+"""JESD209-4: 8 banks a channel; rows of 2 KiB; 32-bit channels of 4.2 GT/s; bursts of 16 beats;
+precharge and activate of 18 ns each and the first access; all banks refreshed within
 3.9 us, one bank at a time, which costs about half of what refreshing all at once does."""
 
 BANKED_SRAM = MemoryTiming(banks=16, row_bytes=64, burst_bytes=64, conflict_bursts=1.0)

@@ -16,7 +16,7 @@ LOADS, STORES, TRANSFERS, PREFETCHES = range(4)
 
 
 class Job:
-    """A request at one server."""
+    """A request at one server; `seconds` are those of the bytes that it still has to move."""
 
     __slots__ = ("done", "is_write", "page", "requester", "seconds")
 
@@ -39,8 +39,9 @@ class Server:
     """
 
     __slots__ = (
-        "_current", "_env", "_fair", "_last", "_last_bank", "_last_page", "_last_write",
-        "_next_refresh", "_queues", "_rate", "_started", "_timer", "_timing", "_waiting",
+        "_channel_rate", "_current", "_env", "_fair", "_last", "_last_bank", "_last_page",
+        "_last_write",
+        "_next_refresh", "_queues", "_rate", "_started", "_timer", "_timing", "_total", "_waiting",
         "busy_s", "lost_s",
     )  # fmt: skip
 
@@ -49,6 +50,7 @@ class Server:
     ) -> None:
         self._env = env
         self._rate = bytes_per_s
+        self._channel_rate = min(bytes_per_s, timing.channel_bytes_per_s or bytes_per_s)
         self._timing = timing
         self._fair = fair
         self._queues: tuple[deque[Job], ...] = (deque(), deque(), deque(), deque())
@@ -56,6 +58,7 @@ class Server:
         self._current: Job | None = None
         self._timer: simpy.Event | None = None
         self._started = 0.0
+        self._total = 0.0
         self._last = 0
         self._last_write = False
         self._last_bank = -1
@@ -74,7 +77,8 @@ class Server:
         if current.requester == PREFETCHES and job.requester != PREFETCHES:
             elapsed = self._env.now - self._started
             self.busy_s += elapsed
-            current.seconds = max(0.0, current.seconds - elapsed)
+            if self._total > 0.0:
+                current.seconds *= max(0.0, 1.0 - elapsed / self._total)
             self._queues[PREFETCHES].appendleft(current)
             self._start(job)
         else:
@@ -82,12 +86,12 @@ class Server:
 
     def _start(self, job: Job) -> None:
         overhead = self._overhead(job)
-        job.seconds += overhead
         self.lost_s += overhead
+        self._total = job.seconds + overhead
         self._current = job
         self._last = job.requester
         self._started = self._env.now
-        timer = simpy.Timeout(self._env, job.seconds)
+        timer = simpy.Timeout(self._env, self._total)
         assert timer.callbacks is not None  # It has not happened yet.
         timer.callbacks.append(self._finish)
         self._timer = timer
@@ -124,7 +128,7 @@ class Server:
             self._last_bank, self._last_page = bank, job.page
             if self._waiting:
                 # Two streams through hashed banks meet in one of so many rows.
-                rows = job.seconds * self._rate / timing.row_bytes
+                rows = job.seconds * self._channel_rate / timing.row_bytes
                 lost += int(rows / timing.banks) * conflict_s
         if timing.burst_bytes > 1:
             # The last burst is moved whole.

@@ -20,6 +20,8 @@ TARGETS: dict[str, str] = {
     "nnp-i-m2": "nnp-i-m2.toml",
     "tpu-v4i": "tpu-v4i.toml",
     "tpu-v5e": "tpu-v5e.toml",
+    "nvdla-small": "nvdla-small.toml",
+    "nvdla-full": "nvdla-full.toml",
     "hexagon-vtcm-8m": "hexagon-vtcm-8m.toml",
     "ane-m4": "ane-m4.toml",
     "imxrt1170": "imxrt1170.toml",

@@ -63,11 +63,17 @@ def advise(case: ReportCase) -> tuple[Advice, ...]:
         best_s = min(best_s, _on_own_machine(case.problem, trial.found))
     entries = [_entry(trial, planned_s, best_s) for trial in _preferred(trials, best_s)]
     entries += _tensor_entries(case)
+    entries.sort(key=_order)
     if best_s < planned_s * (1 - LEAST_CHANGE):
+        # The others refer to it, so that it is always among them.
         text = "another placement on the same machine: compile again with a larger budget"
-        entries.append(Advice("placement", text, best_s, best_s / planned_s - 1))
-    entries.sort(key=lambda entry: (entry.latency_s, entry.kind, entry.text))
+        again_entry = Advice("placement", text, best_s, best_s / planned_s - 1)
+        entries = sorted([*entries[: MAX_ENTRIES - 1], again_entry], key=_order)
     return tuple(entries[:MAX_ENTRIES])
+
+
+def _order(entry: Advice) -> tuple[float, str, str]:
+    return entry.latency_s, entry.kind, entry.text
 
 
 def _trials(case: ReportCase, start_T: NDArray[np.int8]) -> Iterator[_Trial]:

@@ -24,7 +24,7 @@ from egrl.bench.tiered_placements import Candidate, candidates
 from egrl.bench.tiered_table import ModelResult, document, model_result
 from egrl.calibration.from_ops import rates_from_ops
 from egrl.calibration.machine import HostRates, host_accelerator, vector_bytes
-from egrl.calibration.memory import clock_hz, memory_rates
+from egrl.calibration.memory import clock_hz, memory_level
 from egrl.placers.base import Budget
 from graph_ir.load import load_model
 from graph_ir.lower import lower
@@ -37,11 +37,11 @@ from runtime.tiered.memories import FILE_TIER
 
 MODELS = ("efficientnet-lite0", "minilm", "ppocr-rec")
 PLACEMENTS = 64
-ROUNDS = 7
+ROUNDS = 5
 COMPUTE_RUNS = 16
 PLENTY_BYTES = 1 << 32
 EVALUATIONS = 20_000
-FILE_BYTES_PER_S = 0.15e9
+FILE_BYTES_PER_S = 0.1e9
 SLOW_BYTES_PER_S = 0.6e9
 FAST_SHARE = 0.3
 SLOW_SHARE = 0.4
@@ -71,23 +71,20 @@ def run(options: BenchOptions) -> None:
     Raises:
         InputError: the development set is not built.
     """
-    results = []
+    results: list[ModelResult] = []
     names = options.models or list(MODELS)
-    for name, entry in read_index(options.folder, names).items():
-        result = _measure(_case(options, name, entry))
-        results.append(result)
-        print("\n".join(result.lines()), flush=True)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    data = {result.model: result for result in results}
-    options.out.with_suffix(".json").write_bytes(
-        msgspec.json.format(msgspec.json.encode(data), indent=1) + b"\n"
-    )
     rates = (
         f"FILE (a file, {FILE_BYTES_PER_S / 1e9:g} GB/s), SLOW (RAM behind a copy thread, "
         f"{SLOW_BYTES_PER_S / 1e9:g} GB/s, {SLOW_SHARE:.0%} of the most bytes that the model "
         f"holds at once), FAST (plain RAM, {FAST_SHARE:.0%})."
     )
-    options.out.write_text(document(results, rates), "utf-8")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    for name, entry in read_index(options.folder, names).items():
+        results.append(_measure(_case(options, name, entry)))
+        print("\n".join(results[-1].lines()), flush=True)
+        data = {result.model: result for result in results}
+        options.out.with_suffix(".json").write_bytes(msgspec.json.encode(data) + b"\n")
+        options.out.write_text(document(results, rates, ROUNDS), "utf-8")
 
 
 def _case(options: BenchOptions, name: str, entry: IndexEntry) -> _Case:
@@ -166,8 +163,8 @@ def _host(case: _Case) -> tuple[Accelerator, float]:
 
 def _peak() -> Accelerator:
     """This computer without rates by family."""
-    read, write = memory_rates()
-    chosen = Quantity(float(PLENTY_BYTES), source="onnxruntime reads every operand once")
+    plenty = Quantity(float(PLENTY_BYTES), source="onnxruntime reads every operand once")
+    memory = memory_level()
     rates = HostRates(
         clock_hz=clock_hz(),
         vector_bytes=vector_bytes(),
@@ -175,10 +172,9 @@ def _peak() -> Accelerator:
         mac_rate={},
         int8_rate=None,
         vector_rate={},
-        read_bytes_per_s=read,
-        write_bytes_per_s=write,
-        capacity_bytes=chosen,
-        cache_bytes=chosen,
+        memory=memory,
+        cache=memory,
+        tile_buffer_bytes=plenty,
     )
     return host_accelerator(rates, "this computer, one thread")
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerator_sim.engine import evaluate
+from accelerator_sim.engine import evaluate, evaluate_batch
 from accelerator_sim.plan import Plan
 from accelerator_sim.plan_builder import build_plan
 from accelerator_sim.problem import PlacementProblem
-from accelerator_sim.rectify import Rectifier, build_rectifier
+from accelerator_sim.rectify import build_rectifier
 from accelerator_sim.reference_engine import simulate
 from egrl.placers import PLACERS
 from egrl.placers.base import Budget
@@ -18,8 +18,11 @@ from graph_ir.errors import UnmetRequirementError
 
 REFERENCES = ("all-outermost", "native", "acts-first", "greedy")
 
-SHARES = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 0.7)
+SHARES = (0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6, 1.0)
 """Of the tensors of the best placement, how many are moved at random."""
+
+POOL_FACTOR = 30
+"""Placements drawn for each that is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,9 @@ def candidates(
 ) -> list[Candidate]:
     """At least `count` different placements where the problem has as many.
 
-    The references, the best that `auto` finds, random placements, and the best one with more and
-    more of its tensors moved: so all of the range from random to optimal is there.
+    The references, the best that `auto` finds, and between the best and the slowest those of a
+    pool that are spread most evenly over the logarithm of the engine's latency: random placements,
+    and the best one with more and more of its tensors moved.
 
     Args:
         problem: with more than one home for some tensors.
@@ -53,7 +57,6 @@ def candidates(
         budget: of `auto`.
         rng: source of all randomness.
     """
-    rectifier = build_rectifier(problem)
     found: dict[bytes, Candidate] = {}
     for name in REFERENCES:
         try:
@@ -63,19 +66,35 @@ def candidates(
         _add(problem, found, name, result.homes_T)
     best = PLACERS["auto"]().place(problem, budget, rng)
     _add(problem, found, "auto", best.homes_T)
-    attempts = 0
-    while len(found) < count and attempts < 20 * count:
-        attempts += 1
-        if attempts % 4 == 0:
-            homes_T = _random(problem, rectifier, rng)
-            origin = "random"
-        else:
-            share = SHARES[attempts % len(SHARES)]
-            homes_T = _moved(problem, rectifier, best.homes_T, share, rng)
-            origin = f"auto, {share:.0%} moved"
-        if homes_T is not None:
-            _add(problem, found, origin, homes_T)
+    pool = _pool(problem, best.homes_T, POOL_FACTOR * count, rng)
+    latency_s = evaluate_batch(problem, np.array([homes_T for _, homes_T in pool])).latency_s_P
+    slowest_s = max(float(latency_s.max()), *(c.latency_s for c in found.values()))
+    unused = list(range(len(pool)))
+    for target_s in np.geomspace(best.latency_s, slowest_s, count):
+        unused.sort(key=lambda at: (abs(np.log(latency_s[at] / target_s)), at))
+        # The nearest may lack addresses, or be one that is there already.
+        while unused and not _add(problem, found, *pool[unused.pop(0)]):
+            continue
     return list(found.values())
+
+
+def _pool(
+    problem: PlacementProblem,
+    best_T: NDArray[np.int8],
+    count: int,
+    rng: np.random.Generator,
+) -> list[tuple[str, NDArray[np.int8]]]:
+    """Origin and homes of feasible placements: all random, or a share of the best one's moved."""
+    free = problem.free_tensors
+    homes_PT = random_homes(problem, count, rng)
+    origins = []
+    for number in range(count):
+        share = SHARES[number % len(SHARES)]
+        origins.append("random" if share == 1.0 else f"auto, {share:.0%} moved")
+        kept = rng.permutation(free)[max(1, round(share * len(free))) :]
+        homes_PT[number, kept] = best_T[kept]
+    batch = build_rectifier(problem).batch(homes_PT)
+    return [(origins[at], batch.homes_PT[at]) for at in np.flatnonzero(batch.fits_P).tolist()]
 
 
 def _add(
@@ -83,39 +102,15 @@ def _add(
     found: dict[bytes, Candidate],
     origin: str,
     homes_T: NDArray[np.int8],
-) -> None:
+) -> bool:
+    """Make a plan of a placement; False where it is not new or has no addresses."""
     key = homes_T.tobytes()
     if key in found:
-        return
+        return False
     homes = homes_T.tolist()
     try:
         plan = build_plan(problem, homes, simulate(problem, homes))
     except UnmetRequirementError:
-        return  # It fits by live bytes, but the allocator finds no addresses: not a plan.
+        return False  # It fits by live bytes, but the allocator finds no addresses.
     found[key] = Candidate(origin, homes_T, evaluate(problem, homes_T)[0], plan)
-
-
-def _random(
-    problem: PlacementProblem, rectifier: Rectifier, rng: np.random.Generator
-) -> NDArray[np.int8] | None:
-    return _fitted(rectifier, random_homes(problem, 1, rng)[0])
-
-
-def _moved(
-    problem: PlacementProblem,
-    rectifier: Rectifier,
-    best_T: NDArray[np.int8],
-    share: float,
-    rng: np.random.Generator,
-) -> NDArray[np.int8] | None:
-    free = problem.free_tensors
-    count = max(1, round(share * len(free)))
-    chosen = rng.choice(free, size=count, replace=False)
-    homes_T = best_T.copy()
-    homes_T[chosen] = random_homes(problem, 1, rng)[0][chosen]
-    return _fitted(rectifier, homes_T)
-
-
-def _fitted(rectifier: Rectifier, homes_T: NDArray[np.int8]) -> NDArray[np.int8] | None:
-    batch = rectifier.batch(homes_T[np.newaxis, :])
-    return batch.homes_PT[0] if bool(batch.fits_P[0]) else None
+    return True

@@ -1,5 +1,6 @@
 """The document of `egrl bench tiered`."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -110,12 +111,13 @@ def model_result(
     )
 
 
-def document(results: Sequence[ModelResult], rates: str) -> str:
+def document(results: Sequence[ModelResult], rates: str, rounds: int) -> str:
     """The whole document.
 
     Args:
         results: at least one model.
         rates: the machine's memories, in a sentence.
+        rounds: in which every placement was executed once in each mode.
     """
     lines = [
         "# The real tiered machine: does the engine rank placements right?",
@@ -140,7 +142,12 @@ def document(results: Sequence[ModelResult], rates: str) -> str:
         "rounds, over the median: the noise. *error*, *bias*: of the engine's latency (medians of "
         "|engine / measured - 1| and engine / measured).",
         "",
-        f"Machine: {machine_line()}; shared with other work while this was measured.",
+        f"Every placement was executed in {rounds} rounds, each in another order, after one "
+        "execution that does not count.",
+        "",
+        f"Machine: {machine_line()}. Priority of the process: "
+        f"{os.getpriority(os.PRIO_PROCESS, 0)}. Load of the machine when this was written (mean of "
+        f"15 minutes, this process included): {os.getloadavg()[2]:.1f}.",
         "",
         "| model | mode | placements | measured | spearman | repeats | best | spread | error "
         "| bias |",

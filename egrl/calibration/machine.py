@@ -23,8 +23,25 @@ from accelerator_sim.targets.checks import TARGET_SCHEMA
 
 NAME = "host-cpu"
 
+UNMEASURED_ENERGY = Quantity(0.0, assumed=True, reason="energy is not measured")
+
 _VECTOR_BYTES = {"avx512f": 64, "avx2": 32, "asimd": 16}
 """Flags of /proc/cpuinfo, widest first, to the width of a vector register."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A level of the memory hierarchy, as the cores that compute see it.
+
+    Attributes:
+        capacity_bytes: of it.
+        read_bytes_per_s: sustained.
+        write_bytes_per_s: sustained.
+    """
+
+    capacity_bytes: Quantity
+    read_bytes_per_s: Quantity
+    write_bytes_per_s: Quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +55,9 @@ class HostRates:
         mac_rate: speed of a family relative to the peak of its arithmetic.
         int8_rate: peak of int8 products relative to fp32's, or None where it was not measured.
         vector_rate: speed of a family relative to one vector operation a cycle.
-        read_bytes_per_s: of memory, by one core.
-        write_bytes_per_s: likewise.
-        capacity_bytes: of memory.
-        cache_bytes: what an op may use as its tile buffer.
+        memory: beyond the caches.
+        cache: the last-level cache.
+        tile_buffer_bytes: what an op may use to keep operands beside the core.
         cores: that share an op.
     """
 
@@ -51,10 +67,9 @@ class HostRates:
     mac_rate: Mapping[str, Quantity]
     int8_rate: Quantity | None
     vector_rate: Mapping[str, Quantity]
-    read_bytes_per_s: Quantity
-    write_bytes_per_s: Quantity
-    capacity_bytes: Quantity
-    cache_bytes: Quantity
+    memory: Level
+    cache: Level
+    tile_buffer_bytes: Quantity
     cores: int = 1
 
     @property
@@ -80,15 +95,13 @@ def host_accelerator(rates: HostRates, description: str) -> Accelerator:
         rates: measured.
         description: one line.
     """
-    zero = Quantity(0.0, assumed=True, reason="energy is not measured")
+    zero = UNMEASURED_ENERGY
     relative = {"fp32*fp32": Quantity(1.0, source="two multiply-adds of a vector a cycle")}
     if rates.int8_rate is not None:
         relative["int8*int8"] = rates.int8_rate
     width = f"a vector register of {rates.vector_bytes} bytes (flags of the processor)"
-    lanes = {
-        name: Quantity(rates.vector_bytes / size, source=width)
-        for name, size in (("fp32", 4), ("int32", 4), ("int64", 8), ("int8", 1), ("bool", 1))
-    }
+    fp32 = Quantity(rates.lanes, source=width)
+    lanes = dict.fromkeys(("fp32", "int32", "int64", "int8", "bool"), fp32)
     cores = Quantity(rates.cores, source="threads that onnxruntime was given")
     plenty = Quantity(1e15, assumed=True, reason="cores of one processor: there is no such wire")
     return Accelerator(
@@ -97,32 +110,23 @@ def host_accelerator(rates: HostRates, description: str) -> Accelerator:
         description=description,
         approximate=[
             "onnxruntime executes one op after the other, each at the rate of its family",
-            "caches are managed by the hardware: memory is one tier, with what one core gets of it",
+            "the cache is managed by the hardware, not by the plan: egrl/calibration/predict.py "
+            "says what lies in it",
         ],
         clock_hz=rates.clock_hz,
         cores=cores,
         default_type="fp32",
         vector_unit=VectorUnit(lanes, dict(rates.vector_rate)),
-        tile_buffer_bytes=rates.cache_bytes,
+        tile_buffer_bytes=rates.tile_buffer_bytes,
         launch_overhead_s=rates.launch_s,
-        tiers=[
-            Tier(
-                name="RAM",
-                scope="shared",
-                capacity_bytes=rates.capacity_bytes,
-                read_bytes_per_s=rates.read_bytes_per_s,
-                write_bytes_per_s=rates.write_bytes_per_s,
-                latency_s=Quantity(0.0, assumed=True, reason="part of the launch of an op"),
-                energy_j_per_byte=zero,
-            )
-        ],
+        tiers=[_tier("RAM", rates.memory), _tier("CACHE", rates.cache)],
         interconnect=Interconnect(bytes_per_s=plenty, port_bytes_per_s=plenty, multicast=True),
         streaming=Streaming(
             prefetch_ops=0,
             slice_bytes=65536,
             staging_bytes=131072,
             assumed=True,
-            reason="one tier: nothing streams",
+            reason="the processor prefetches within an op, not across ops",
         ),
         energy=Energy(mac_j=dict.fromkeys(relative, zero), vector_op_j=zero, leakage_w=zero),
         mac_array=DotGrid(
@@ -134,4 +138,16 @@ def host_accelerator(rates: HostRates, description: str) -> Accelerator:
             family_rate=dict(rates.mac_rate),
             source=f"two multiply-add pipes, each of {width}",
         ),
+    )
+
+
+def _tier(name: str, level: Level) -> Tier:
+    return Tier(
+        name=name,
+        scope="shared",
+        capacity_bytes=level.capacity_bytes,
+        read_bytes_per_s=level.read_bytes_per_s,
+        write_bytes_per_s=level.write_bytes_per_s,
+        latency_s=Quantity(0.0, assumed=True, reason="part of the launch of an op"),
+        energy_j_per_byte=UNMEASURED_ENERGY,
     )

@@ -10,12 +10,15 @@ import numpy as np
 from numba import njit
 
 from accelerator_sim.quantity import Quantity
+from egrl.calibration.machine import Level
 
 CYCLES_PER_STEP = 6
 """Of three dependent shifts and exclusive ors of 64 bits, each a cycle, on x86-64."""
 
 _STEPS = 2_000_000
 _LARGE_BYTES = 256 << 20
+_CACHED_BYTES = 4 << 20
+_FACTORS = {"K": 1 << 10, "M": 1 << 20}
 _RUNS = 9
 
 
@@ -41,45 +44,68 @@ def clock_hz() -> Quantity:
     )
 
 
-def memory_rates() -> tuple[Quantity, Quantity]:
-    """Bytes a second that one core reads from and writes to memory beyond its caches."""
-    values_N = np.ones(_LARGE_BYTES // 4, np.float32)
-    size = values_N.nbytes
-    read = [size / s for s in timed(values_N.max, _RUNS)]
-    write = [size / s for s in timed(lambda: values_N.fill(2.0), _RUNS)]
-    what = f"of {size >> 20} MiB by one core, median of {_RUNS} runs"
-    return (
-        Quantity(statistics.median(read), source=f"measured: maximum {what} ({spread_text(read)})"),
-        Quantity(statistics.median(write), source=f"measured: fill {what} ({spread_text(write)})"),
-    )
-
-
-def capacity_bytes() -> Quantity:
-    """Memory of the machine."""
-    return Quantity(
+def memory_level() -> Level:
+    """Memory beyond the caches, as one core sees it."""
+    capacity = Quantity(
         float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
         source="physical memory, by the operating system",
     )
+    return _level(_LARGE_BYTES, capacity)
 
 
-def cache_bytes(sysfs: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> Quantity:
-    """The second-level data cache of a core; 1 MiB where the system does not say."""
+def cache_level() -> Level:
+    """The last-level cache, as one core sees it."""
+    return _level(_CACHED_BYTES, cache_bytes("3", 8 << 20))
+
+
+def _level(size: int, capacity: Quantity) -> Level:
+    values_N = np.ones(size // 4, np.float32)
+    passes = max(1, _LARGE_BYTES // size // 4)
+
+    def read() -> None:
+        for _ in range(passes):
+            values_N.max()
+
+    def write() -> None:
+        for _ in range(passes):
+            values_N.fill(2.0)
+
+    rates = []
+    for what, call in (("maximum", read), ("fill", write)):
+        found = [passes * size / s for s in timed(call, _RUNS)]
+        text = f"measured: {what} of {size >> 20} MiB by one core, median of {_RUNS} runs"
+        rates.append(Quantity(statistics.median(found), source=f"{text} ({spread_text(found)})"))
+    return Level(capacity, *rates)
+
+
+def cache_bytes(
+    level: str, otherwise: int, sysfs: Path = Path("/sys/devices/system/cpu/cpu0/cache")
+) -> Quantity:
+    """A data cache as the kernel describes it.
+
+    Args:
+        level: `2` or `3`.
+        otherwise: bytes where the kernel does not say.
+        sysfs: folder of one core's caches.
+    """
     for index in sorted(sysfs.glob("index*")):
-        level, kind = _word(index / "level"), _word(index / "type")
         size = _word(index / "size")
-        if level == "2" and kind in ("Unified", "Data") and size.endswith("K"):
-            return Quantity(float(size[:-1]) * 1024, source="second-level cache, by the kernel")
-    return Quantity(float(1 << 20), assumed=True, reason="the system does not say its caches")
+        if _word(index / "level") == level and _word(index / "type") != "Instruction":
+            factor = _FACTORS.get(size[-1:], 0)
+            if factor and size[:-1].isdigit():
+                found = float(int(size[:-1]) * factor)
+                return Quantity(found, source=f"level-{level} cache, by the kernel")
+    return Quantity(float(otherwise), assumed=True, reason="the system does not say its caches")
 
 
 def timed(call: Callable[[], object], runs: int) -> list[float]:
-    """Wall seconds of each of `runs` calls, after one that is not counted."""
+    """CPU seconds of each of `runs` calls in this thread, after one that is not counted."""
     call()
     seconds = []
     for _ in range(runs):
-        began = time.perf_counter()
+        began = time.thread_time()
         call()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.thread_time() - began)
     return seconds
 
 

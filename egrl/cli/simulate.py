@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from egrl.cli.files import check_writable, write_file
 from egrl.cli.parser import Verbs
-from egrl.cli.values import extents, whole_number
+from egrl.cli.values import extents, positive_number, whole_number
 from graph_ir.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +42,13 @@ def add(verbs: Verbs) -> None:
         help="of each search, where one is needed (default: 10s)",
     )
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="default: 0")
+    parser.add_argument(
+        "--groups",
+        type=positive_number,
+        default=1,
+        metavar="N",
+        help="throughput mode: N inferences at a time, each on its share of the cores",
+    )
     parser.add_argument(
         "--dim",
         action="append",
@@ -81,6 +88,7 @@ def command(args: argparse.Namespace) -> int:
             placers=args.placer,
             budget=args.budget,
             seed=args.seed,
+            groups=args.groups,
             advice=args.html is not None if args.advice is None else args.advice,
             progress=progress,
         )

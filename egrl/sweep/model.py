@@ -1,10 +1,9 @@
 """The model's side of a sweep: its dimensions, and its workload for given extents."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from accelerator_sim.accelerator import Accelerator
-from egrl.compilation import GRAPH
 from graph_ir.errors import InputError
 from graph_ir.load import load_model
 from graph_ir.lower import lower
@@ -14,17 +13,33 @@ from graph_ir.text import quoted
 from graph_ir.workload import Workload
 
 
-def lowered_workload(
-    path: str, accelerator: Accelerator, execution_type: str, dims: Mapping[str, int]
-) -> Workload:
+@dataclass(frozen=True, slots=True)
+class LowerTask:
+    """Lower a model for some extents.
+
+    Attributes:
+        path: of the model.
+        accelerator: the target.
+        execution_type: of the lowering.
+        dims: extents by name.
+    """
+
+    path: str
+    accelerator: Accelerator
+    execution_type: str
+    dims: tuple[tuple[str, int], ...]
+
+
+def lowered_workload(task: LowerTask) -> Workload:
     """Load, simplify, fuse and lower a model.
 
     Raises:
         InputError: the model or an extent is wrong.
     """
-    model = load_model(path, dims)
+    model = load_model(task.path, dict(task.dims))
     run_lossless(model.graph_model)
-    return lower(model, GRAPH, execution_type, frozenset(accelerator.streamed_views)).workload
+    streamed = frozenset(task.accelerator.streamed_views)
+    return lower(model, "main", task.execution_type, streamed).workload
 
 
 def batch_dimension(path: Path) -> str:

@@ -15,9 +15,9 @@ from egrl.placers import PLACERS
 from egrl.placers.base import Progress, no_progress
 from egrl.sweep.axis import BATCH, Axis, check_axes, parse_axis
 from egrl.sweep.keys import with_value
-from egrl.sweep.model import batch_dimension
+from egrl.sweep.model import LowerTask, batch_dimension, lowered_workload
+from egrl.sweep.point import PlaceTask, place_point
 from egrl.sweep.result import AxisValues, Sweep, SweepPoint
-from egrl.sweep.tasks import LowerTask, PlaceTask, lower_point, place_point
 from egrl.sweep.workers import run_tasks
 from graph_ir.errors import InputError
 from graph_ir.workload import Workload
@@ -161,5 +161,5 @@ def _workloads(
     """The model lowered once for all extents that occur, so that wrong ones are found first."""
     different = list(dict.fromkeys(extents))
     tasks = [LowerTask(model, accelerator, execution_type, given) for given in different]
-    with closing(run_tasks(lower_point, tasks, processes)) as found:
+    with closing(run_tasks(lowered_workload, tasks, processes)) as found:
         return {different[index]: workload for index, workload in found}

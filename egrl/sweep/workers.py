@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -33,8 +34,8 @@ def run_tasks(
 ) -> Generator[tuple[int, Result], None, None]:
     """Index and result of every task, in the order in which they finish.
 
-    A single task is executed here; several never are, since a search that is interrupted here
-    would be taken for finished. Close the iterator (`contextlib.closing`) to end the processes.
+    One process is this one, and a single task is executed here. Close the iterator
+    (`contextlib.closing`) to end the others.
 
     Args:
         execute: a function of a module, since the processes import it.
@@ -45,8 +46,9 @@ def run_tasks(
         EgrlError: the first that a task raised.
         RuntimeError: a process died.
     """
-    if len(tasks) == 1:
-        yield 0, execute(tasks[0])
+    if min(processes, len(tasks)) <= 1:
+        for index, task in enumerate(tasks):
+            yield index, _uninterrupted(execute, task)
         return
     workers = _Workers()
     try:
@@ -54,6 +56,30 @@ def run_tasks(
         yield from workers.run(tasks)
     finally:
         workers.stop()
+
+
+def _uninterrupted(execute: Callable[[Task], Result], task: Task) -> Result:
+    """The result, unless there was an interrupt that the task took for its own end.
+
+    Raises:
+        KeyboardInterrupt: there was one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return execute(task)
+    came: list[int] = []
+
+    def notice(number: int, _frame: FrameType | None) -> NoReturn:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, notice)
+    try:
+        result = execute(task)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
+    return result
 
 
 class _Workers:

@@ -225,9 +225,11 @@ def _bounds(halves: list[Comparison], second_memory: bool) -> tuple[Point, ...]:
 
 def _differences(halves: list[Comparison]) -> Iterator[str]:
     """The bounds that differ, one sentence for each layer."""
-    seen: dict[str, int] = {}
+    seen: dict[str, list[Point]] = {}
     for half in halves:
         if half.bound is not None and not half.agrees:
-            seen[half.bound.name] = seen.get(half.bound.name, 0) + 1
-    for name, count in seen.items():
-        yield f"{name}: the bound differs in {count} configurations."
+            seen.setdefault(half.bound.name, []).append(half.bound)
+    for name, points in seen.items():
+        worst = max(abs(point.predicted - point.reference) for point in points)
+        why = ", where the sheet rounds up a sum that is whole" if worst == 1 else ""
+        yield f"{name}: {len(points)} bounds differ, by {worst:,.4g} cycles at most{why}."

@@ -25,13 +25,13 @@ class Product:
         rows: M.
         columns: N.
         inner: K.
-        activation_weight: whether the right factor is a weight; an input of the model otherwise.
+        right_is_weight: whether the right factor is a weight; an input of the model otherwise.
     """
 
     rows: int
     columns: int
     inner: int
-    activation_weight: bool = True
+    right_is_weight: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def one_op_model(layer: Layer) -> ir.Model:
     if isinstance(layer, Product):
         left = _input("x", (layer.rows, layer.inner))
         right_shape = (layer.inner, layer.columns)
-        right = _weight("w", right_shape) if layer.activation_weight else _input("w", right_shape)
+        right = _weight("w", right_shape) if layer.right_is_weight else _input("w", right_shape)
         result = (layer.rows, layer.columns)
         node = ir.Node("", "MatMul", [left, right], name="layer", num_outputs=1)
     else:

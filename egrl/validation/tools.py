@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from egrl.validation import nnp_i, nvdla, onnxim, scalesim, zigzag
+from egrl.validation import nnp_i, nvdla, onnxim, scalesim, vela, zigzag
 from egrl.validation.result import ToolResult
 
 
@@ -28,5 +28,6 @@ TOOLS: dict[str, Tool] = {
     "onnxim": Tool(onnxim.validate, onnxim.FILES),
     "zigzag": Tool(zigzag.validate, zigzag.FILES),
     "nvdla": Tool(nvdla.validate, nvdla.FILES),
+    "vela": Tool(vela.validate, vela.FILES),
     "nnp_i": Tool(nnp_i.validate, nnp_i.FILES, (nnp_i.MODEL,)),
 }

@@ -224,11 +224,74 @@ PUBLISHED: dict[str, dict[str, float]] = {
     },
 }
 PUBLISHED["nnp-i-partitioned"] = PUBLISHED["nnp-i"]
+# nvdla/hw, spec/defs; nvdla.org/primer.html, "Example area and performance".
+PUBLISHED["nvdla-full"] = {
+    "cores": 1,
+    "MACs a cycle and core": 2048,
+    "tile_buffer_bytes": 512 << 10,
+    "DRAM B/s": 20e9,
+    "CVSRAM bytes": 4 << 20,
+    "CVSRAM B/s": 64e9,
+    "peak op/s": 4.096e12,
+}
+PUBLISHED["nvdla-small"] = {
+    "cores": 1,
+    "MACs a cycle and core": 64,
+    "tile_buffer_bytes": 128 << 10,
+    "DRAM B/s": 1e9,
+    "peak op/s": 1.28e11,
+}
+# A twelfth of LLC, DRAM and peak; the M.2 card's 50 TOPS with 10 cores.
+PUBLISHED["nnp-i-1core"] = PUBLISHED["nnp-i"] | {
+    "cores": 1,
+    "DRAM bytes": 2**34 / 12,
+    "DRAM B/s": 5.6e9,
+    "LLC bytes": 2 << 20,
+    "LLC B/s": 680e9 / 12,
+    "peak op/s": 92.4e12 / 12,
+}
+PUBLISHED["nnp-i-m2"] = PUBLISHED["nnp-i"] | {"cores": 10, "peak op/s": 50e12}
+# jax-ml/jax, pallas/mosaic/tpu_info.py: bf16 rates and capacities per TensorCore.
+PUBLISHED["tpu-v4i"] = {
+    "cores": 4,
+    "MACs a cycle and core": 128 * 128,
+    "HBM B/s": 614e9,
+    "HBM bytes": 8.59e9,
+    "CMEM bytes": 134e6,
+    "VMEM bytes": 16 << 20,
+    "peak op/s": 1.37e14,
+}
+PUBLISHED["tpu-v5e"] = {
+    "cores": 4,
+    "MACs a cycle and core": 128 * 128,
+    "HBM B/s": 820e9,
+    "HBM bytes": 17.2e9,
+    "VMEM bytes": 128 << 20,
+    "peak op/s": 1.97e14,
+}
+# executorch, qc_schema.py: 8 MB of VTCM. The rest of that file is assumed.
+PUBLISHED["hexagon-vtcm-8m"] = {"VTCM bytes": 8 << 20}
+# maderix.substack.com: 16 cores, 19 TFLOPS, about 32 MiB.
+PUBLISHED["ane-m4"] = {
+    "cores": 16,
+    "DRAM B/s": 120e9,
+    "SRAM bytes": 32 << 20,
+    "peak op/s": 1.9e13,
+}
+# Zephyr's board pages; tflite-micro issue 1173. No matrix unit.
+PUBLISHED["imxrt1170"] = {
+    "MACs a cycle and core": 0,
+    "TCM bytes": 512 << 10,
+    "TCM B/s": 8e9,
+    "OCRAM bytes": 1280 << 10,
+    "OCRAM B/s": 2e9,
+    "HyperRAM bytes": 64 << 20,
+    "HyperRAM B/s": 0.2e9,
+}
 
 
 def _facts(a: Accelerator) -> dict[str, float]:
-    assert a.mac_array is not None
-    macs = a.mac_array.macs_per_cycle
+    macs = a.mac_array.macs_per_cycle if a.mac_array is not None else 0
     facts = {
         "cores": a.cores.value,
         "MACs a cycle and core": macs,

@@ -95,7 +95,6 @@ def test_the_code_of_the_command_is_passed_on():
         ),
         (["compile", "m.onnx", "--target", "t", "-o", "x", "--compress", "int4"], "not built yet"),
         (["compile", "m.onnx", "--target", "t", "-o", "x", "--evaluator", "c"], "not built yet"),
-        (["simulate", "m.onnx", "--html", "x.html"], "--html: not built yet"),
         (["simulate", "m.onnx", "--csv", "no/such/folder.csv"], "no folder"),
         (["run", "a.egrl", "--inputs", "i.npz", "-o", "no/such/o.npz"], "no folder"),
         (["run", "a.egrl", "--inputs", "i.npz", "-o", "o.npz", "--threads", "x"], "--threads"),

@@ -21,7 +21,7 @@ FLAGS = {
         "--constraints", "--evaluator", "--write-problem", "-o", "--out",
     ],
     "simulate": [
-        "sources", "--target", "--precision", "--placer", "--budget", "--seed", "--dim",
+        "sources", "--target", "--precision", "--placer", "--budget", "--seed", "--groups", "--dim",
         "--advice", "--no-advice", "--html", "--markdown", "--trace", "--csv", "--json",
     ],
     "sweep": [

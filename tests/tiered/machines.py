@@ -2,7 +2,7 @@
 
 from accelerator_sim.accelerator import Accelerator, Streaming
 from accelerator_sim.quantity import Quantity
-from egrl.calibration.machine import HostRates, host_accelerator
+from egrl.calibration.machine import HostRates, Level, host_accelerator
 from runtime.tiered.accelerator import TierChoice, tiered_accelerator
 from runtime.tiered.memories import FILE_TIER
 
@@ -21,10 +21,9 @@ def host_rates() -> HostRates:
         mac_rate={"conv": known(0.5), "depthwise": known(0.05), "matmul": known(0.8)},
         int8_rate=known(2.0),
         vector_rate={"softmax": known(0.1)},
-        read_bytes_per_s=known(8e9),
-        write_bytes_per_s=known(6e9),
-        capacity_bytes=known(2**34),
-        cache_bytes=known(2**19),
+        memory=Level(known(2**34), known(8e9), known(6e9)),
+        cache=Level(known(2**25), known(2e10), known(2e10)),
+        tile_buffer_bytes=known(2**19),
     )
 
 

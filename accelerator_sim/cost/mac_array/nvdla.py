@@ -23,10 +23,10 @@ def direct_convolution_cycles(array: DirectConvolution, work: MacWork, rate: flo
     positions, outputs = work.rows, work.columns
     if work.window is not None and work.window.output_size == (1, 1):
         positions, outputs = 1, outputs * work.rows  # Fully connected: images share the columns.
-    channels, skipped = work.inner // work.kernel_positions, stride_area(array, work.window)
+    channels, skipped = work.inner // work.kernel_positions, stride_area(array, work)
     products = (
         work.batch
-        * _round_up(channels * skipped, array.input_channel_quantum)
+        * _round_up(channels * skipped, max(1, int(array.input_channel_quantum * min(1.0, rate))))
         * positions
         * _round_up(outputs, array.output_channel_quantum)
         * work.kernel_positions
@@ -43,7 +43,7 @@ def stored_features(array: DirectConvolution, work: MacWork, layout_channels: in
         work: the products.
         layout_channels: what channels of stored features are rounded up to.
     """
-    skipped, window = stride_area(array, work.window), work.window
+    skipped, window = stride_area(array, work), work.window
     if skipped == 1 or window is None or work.batch > 1:
         return 1.0
     channels = work.inner // work.kernel_positions
@@ -55,7 +55,7 @@ def stored_features(array: DirectConvolution, work: MacWork, layout_channels: in
 
 def stored_weights(array: DirectConvolution, work: MacWork) -> float:
     """Bytes of the weights as the array stores them over packed bytes."""
-    skipped, window = stride_area(array, work.window), work.window
+    skipped, window = stride_area(array, work), work.window
     channels, taps = work.inner // work.kernel_positions, work.kernel_positions
     if window is not None and skipped > 1:
         taps = ceil_div(window.kernel[0], window.strides[0])
@@ -65,11 +65,16 @@ def stored_weights(array: DirectConvolution, work: MacWork) -> float:
     return ratio * stored / work.inner
 
 
-def stride_area(array: DirectConvolution, window: Window | None) -> int:
+def stride_area(array: DirectConvolution, work: MacWork) -> int:
     """Positions that become channels, for each that stays; 1 where none do."""
-    if window is None or not array.space_to_depth:
+    if work.window is None or array.space_to_depth == "never":
         return 1
-    return window.strides[0] * window.strides[1]
+    skipped = work.window.strides[0] * work.window.strides[1]
+    channels, quantum = work.inner // work.kernel_positions, array.input_channel_quantum
+    folded = _round_up(channels * skipped, quantum)
+    if array.space_to_depth == "always" or folded < skipped * _round_up(channels, quantum):
+        return skipped
+    return 1
 
 
 def _is_winograd(window: Window | None) -> bool:

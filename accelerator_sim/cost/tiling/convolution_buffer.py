@@ -24,7 +24,8 @@ def convolution_buffer_orders(
     if isinstance(array, DirectConvolution):
         left_form = stored_features(array, work, accelerator.layout_channels)
         right_form = stored_weights(array, work)
-    images = _images(shared) if rule.images_apart else 1
+    batch = _images(shared)
+    images = batch if rule.images_apart else 1
 
     def order(name: str, left: int, right: int) -> LoopOrder:
         return LoopOrder(name, passes_of(op, left, right * images), left_form, right_form)
@@ -39,7 +40,8 @@ def convolution_buffer_orders(
     weights = shared.right_bytes * right_form / max(1, work.batch)
     buffer = accelerator.tile_buffer_bytes.value
     group = _beside(rule.kernel_group * weights / work.columns, buffer)
-    lines = _beside(features * _line_share(shared, accelerator, rule), buffer)
+    image = features * images / batch
+    lines = _beside(image * _line_share(shared, accelerator, rule), buffer)
     left_held = order("left-held", 1, _parts(features, buffer - group))
     right_held = order("right-held", _parts(weights, buffer - lines), 1)
     if rule.order == "best":
@@ -63,7 +65,7 @@ def _line_share(shared: SharedOp, accelerator: Accelerator, rule: ConvolutionBuf
     window, array = shared.work.window, accelerator.mac_array
     if window is None:
         return min(1.0, (1 + rule.spare_lines) / max(1, shared.work.rows))
-    folds = isinstance(array, DirectConvolution) and stride_area(array, window) > 1
+    folds = isinstance(array, DirectConvolution) and stride_area(array, shared.work) > 1
     height = ceil(window.input_size[0] / window.strides[0]) if folds else window.input_size[0]
     return min(1.0, (window.kernel[0] + rule.spare_lines) / height)
 

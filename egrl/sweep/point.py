@@ -1,4 +1,4 @@
-"""What a worker of a sweep does: lower a model, or place a workload on a machine."""
+"""One point of a sweep: a workload placed on a machine. Needs nothing that reads models."""
 
 from dataclasses import dataclass
 
@@ -6,20 +6,9 @@ from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.problem import build_problem
 from egrl.budget import parse_budget
 from egrl.placement import IDEAL, place
-from egrl.sweep.model import lowered_workload
 from egrl.sweep.result import PointResult
 from graph_ir.errors import UnmetRequirementError
 from graph_ir.workload import Workload
-
-
-@dataclass(frozen=True, slots=True)
-class LowerTask:
-    """Lower a model for some extents."""
-
-    path: str
-    accelerator: Accelerator
-    execution_type: str
-    dims: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +20,6 @@ class PlaceTask:
     placer: str
     budget: str
     seed: int
-
-
-def lower_point(task: LowerTask) -> Workload:
-    """Do it."""
-    return lowered_workload(task.path, task.accelerator, task.execution_type, dict(task.dims))
 
 
 def place_point(task: PlaceTask) -> PointResult:
