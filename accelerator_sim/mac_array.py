@@ -131,6 +131,7 @@ class _EthosU(_Array, frozen=True, forbid_unknown_fields=True, kw_only=True):
         output_cycles: of the output unit per element (8-bit).
         bias_cycles: of fetching bias and scale, per channel of a block.
         port_bytes_per_cycle: of the unit's port to the innermost memory.
+        write_latency_cycles: of the innermost memory, after the last block.
     """
 
     depth: int
@@ -138,6 +139,7 @@ class _EthosU(_Array, frozen=True, forbid_unknown_fields=True, kw_only=True):
     output_cycles: Quantity
     bias_cycles: Quantity
     port_bytes_per_cycle: Quantity
+    write_latency_cycles: Quantity
 
     @property
     def macs_per_cycle(self) -> int:

@@ -62,11 +62,13 @@ def advice_text(advice: "Sequence[Advice]", report: Report) -> str:
     """
     lines = ["What would help (placed and simulated again)"]
     if not report.placement_matters:
-        lines.append(
-            "  placement does not matter here; only another machine or fewer bytes can help"
-        )
+        lines.append("  placement does not matter here: another one cannot bring more than 2 %")
     if not advice:
         lines.append("  nothing that was tried makes it faster by 0.5 % or more")
+        shares = time_shares(report.ops, [tier.name for tier in report.tiers])
+        if shares:
+            most = max(shares, key=lambda share: share.seconds)
+            lines.append(f"  most of its time goes to: {plain(most.name, 40)}")
     for entry in advice:
         change = f"{100 * entry.change:+.1f} %"
         head = f"  {change:>9}  {seconds_text(entry.latency_s):>10}  "

@@ -16,8 +16,9 @@ from accelerator_sim.cost.mac_array.ethos_u import (
 from accelerator_sim.cost.tiling import loop_orders
 from accelerator_sim.cost.tiling.loop_order import LoopOrder, SharedOp, passes_of
 from accelerator_sim.mac_array import EthosU55, EthosU85, MacArray
+from graph_ir.datatypes import BITS
 from graph_ir.errors import InputError
-from graph_ir.workload import MacWork, Op, Operand, Role, Split, TensorKind
+from graph_ir.workload import MacWork, Op, Operand, OpFamily, Role, Split, TensorKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +146,15 @@ def _variants_of_split(
             pooling = ethos_u_pooling_cycles(accelerator.mac_array, op)
             if pooling > 0.0:
                 cycles, vector_ops = pooling, 0.0
+            elif op.mac_work:
+                # The output unit applies bias and activation; an addend is an operation of its own.
+                vector_ops = 0.0
+                cycles += _addend_elements(op) / _lanes(op, accelerator, OpFamily.ELEMENTWISE)
         mac_s = cycles / (_mac_rate(op, accelerator.mac_array) * clock_hz)
     vector_s = vector_ops / (cores * _lanes(op, accelerator) * clock_hz)
+    if accelerator.serial_units and mac_s > 0.0:
+        # One unit does both: all of it counts as the matrix product's time.
+        mac_s, vector_s = mac_s + vector_s, 0.0
     return [
         Variant(
             split,
@@ -164,7 +172,16 @@ def _variants_of_split(
     ]
 
 
-def _lanes(op: Op, accelerator: Accelerator) -> float:
+def _addend_elements(op: Op) -> float:
+    """Elements that are added to the result of a product; a bias has one for all rows."""
+    results = sum(o.traffic_bytes for o in op.operands if o.role is Role.OUTPUT)
+    addends = [o.traffic_bytes for o in op.operands if o.role is Role.OTHER]
+    if op.rows <= 1:
+        return 0.0
+    return 8.0 / BITS[op.execution_type] * sum(size for size in addends if size == results)
+
+
+def _lanes(op: Op, accelerator: Accelerator, family: OpFamily | None = None) -> float:
     lanes = accelerator.vector_unit.lanes.get(op.execution_type)
     if lanes is None:
         known = ", ".join(sorted(accelerator.vector_unit.lanes))
@@ -172,7 +189,7 @@ def _lanes(op: Op, accelerator: Accelerator) -> float:
             f"op {op.name}: {accelerator.name} has no vector rate for {op.execution_type}; "
             f"it has {known}"
         )
-    family_rate = accelerator.vector_unit.family_rate.get(op.family.value)
+    family_rate = accelerator.vector_unit.family_rate.get((family or op.family).value)
     return lanes.value * (1.0 if family_rate is None else family_rate.value)
 
 

@@ -94,35 +94,50 @@ class Execution:
         self._program = program
         self._slots = tile_slots
         steps = len(program.mac_s)
-        self._missing = [1] * steps
+        queues = 2 if program.transfers else 1
+        self._missing = [queues] * steps
         self._ready: simpy.Event | None = None
         self._freed = 0
         self._slot: simpy.Event | None = None
         self._unfinished = steps
         self.done = simpy.Event(env)
         env.process(self._load())
+        if program.transfers:
+            env.process(self._drain())
         env.process(self._compute())
 
     def _load(self) -> Generator[simpy.Event, None, None]:
-        """Fill tile slots; transfers of a step are read from the ring in their order."""
-        program, number = self._program, 0
-        for step, requests in enumerate(program.loads):
+        """Fill tile slots with what is read from where it lives."""
+        for step, requests in enumerate(self._program.loads):
             while step - self._freed >= self._slots:
-                self._slot = simpy.Event(self._env)
-                yield self._slot
+                yield self._a_slot()
             for request in requests:
                 self._missing[step] += 1
                 self._machine.issue(self._op, request, LOADS, self._loaded(step))
-            while number < len(program.transfers) and program.transfers[number].step == step:
+            self._arrived(step)
+
+    def _drain(self) -> Generator[simpy.Event, None, None]:
+        """Fill tile slots from the ring, transfer by transfer."""
+        transfers, number = self._program.transfers, 0
+        for step in range(len(self._missing)):
+            while step - self._freed >= self._slots:
+                yield self._a_slot()
+            while number < len(transfers) and transfers[number].step == step:
                 arrival = self._dma.arrival(self._op, number)
                 while arrival is not None:
                     yield arrival
                     arrival = self._dma.arrival(self._op, number)
                 self._missing[step] += 1
-                request = program.transfers[number].drain
+                request = transfers[number].drain
                 self._machine.issue(self._op, request, LOADS, self._drained(step, number))
                 number += 1
             self._arrived(step)
+
+    def _a_slot(self) -> simpy.Event:
+        """Happens when a tile slot becomes free."""
+        if self._slot is None:
+            self._slot = simpy.Event(self._env)
+        return self._slot
 
     def _loaded(self, step: int) -> Callable[[], None]:
         return lambda: self._arrived(step)

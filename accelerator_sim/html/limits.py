@@ -2,16 +2,16 @@
 
 import unicodedata
 
-MAX_OPS = 3000
+MAX_OPS = 2000
 """Rows of the table of ops, and points of the roofline: the slowest ones."""
 
-MAX_BLOCKS = 2500
+MAX_BLOCKS = 1200
 """Blocks per lane of the timeline: runs of consecutive ops share a block where there are more."""
 
-MAX_TRANSFERS = 5000
+MAX_TRANSFERS = 3000
 """DMA transfers drawn: consecutive ones of a lane share a block where there are more."""
 
-MAX_TENSORS = 3000
+MAX_TENSORS = 2000
 """Rectangles of the memory map: those that take most memory for longest."""
 
 MAX_NAME = 160

@@ -9,6 +9,9 @@ from accelerator_sim.timeline import Transfer
 
 Json = dict[str, object]
 
+NOISE_S = 1e-13
+"""Shorter stalls are the rounding of the simulator's sums."""
+
 
 def timeline_data(case: ReportCase) -> Json:
     """Lanes and blocks.
@@ -137,4 +140,4 @@ def _transfer_lane(
 
 def _is_waited_for(transfer: Transfer, op: OpRow) -> bool:
     """Whether the op that runs while this arrives is stalled by the memory that it comes from."""
-    return op.stall_s > 0 and op.bound == transfer.tier
+    return op.stall_s > NOISE_S and op.bound == transfer.tier

@@ -25,7 +25,13 @@ TARGETS: dict[str, str] = {
     "hexagon-vtcm-8m": "hexagon-vtcm-8m.toml",
     "ane-m4": "ane-m4.toml",
     "imxrt1170": "imxrt1170.toml",
+    "ethos-u55-128": "ethos-u55-128.toml",
+    "ethos-u55-256": "ethos-u55-256.toml",
+    "ethos-u55-256-sram-only": "ethos-u55-256-sram-only.toml",
     "ethos-u65-512": "ethos-u65-512.toml",
+    "ethos-u85-512": "ethos-u85-512.toml",
+    "ethos-u85-2048": "ethos-u85-2048.toml",
+    "ethos-u85-2048-sram-only": "ethos-u85-2048-sram-only.toml",
 }
 
 

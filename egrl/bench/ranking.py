@@ -22,20 +22,11 @@ from egrl.bench.ranking_sample import sample_placements
 from egrl.bench.ranking_table import RankingRow, document
 from egrl.compilation import prepare
 
-MODELS = (
-    "resnet50",
-    "bert-base",
-    "efficientnet-lite0",
-    "light-densenet121",
-    "light-inception-v2",
-    "light-vgg19",
-    "minilm",
-    "smollm2-decode",
-)
-TARGETS = ("nnp-i", "nnp-i-partitioned", "ethos-u65-512")
+MODELS = ("resnet50", "bert-base", "efficientnet-lite0", "minilm", "light-inception-v2")
+TARGETS = ("nnp-i", "nnp-i-partitioned", "tpu-v5e", "hexagon-vtcm-8m", "ethos-u65-512")
 PLACEMENTS = 200
 SEED = 0
-EVALUATIONS = 20_000
+EVALUATIONS = 50_000
 
 F64 = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 All fit by live bytes and no two are the same. A quarter is random, with a random share of the
 tensors kept in the outermost tier; a quarter are points on the way of simulated annealing from
-random starts; the rest are the references, the best that `auto` finds, and that best with some
+random starts; the rest are the references, the best that `anneal` finds, and that best with some
 tensors moved at random, one of them in some, half of them in others.
 """
 
@@ -55,7 +55,7 @@ def sample_placements(
         problem: to be placed.
         count: placements wanted; fewer come back where fewer different ones were met.
         rng: source of all randomness.
-        evaluations: of the engine, for `auto`.
+        evaluations: of the engine, for the best.
 
     Raises:
         UnmetRequirementError: nothing fits.
@@ -68,7 +68,7 @@ def sample_placements(
         except UnmetRequirementError:
             continue  # This one found nothing feasible here; others do.
         sample.add(result.homes_T, name)
-    best = PLACERS["auto"]().place(problem, Budget(evaluations=evaluations), rng).homes_T
+    best = PLACERS["anneal"]().place(problem, Budget(evaluations=evaluations), rng).homes_T
     sample.add(best, "best")
     _fill(sample, count // 4, "random", lambda: _random(problem, rectifier, rng))
     quarter = len(sample.homes) + count // 4

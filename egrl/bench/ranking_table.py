@@ -63,7 +63,7 @@ def document(
         "simulates tiles, bursts, banks, queues and DMA descriptors as discrete events, and shares "
         "nothing with the engine but the accelerator file and the workload. Both judge the same "
         f"{placements} placements of a model (seed {seed}): references, random ones, points on "
-        f"the way of simulated annealing, the best of `auto` after {evaluations:,} evaluations, "
+        f"the way of simulated annealing, the best of `anneal` after {evaluations:,} evaluations, "
         "and that best with tensors moved at random.",
         "",
         f"Machine: {machine}.",

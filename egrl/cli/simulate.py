@@ -75,6 +75,8 @@ def command(args: argparse.Namespace) -> int:
     """Simulate."""
     dims = extents(args.dim)
     _check_outputs(args.html, args.markdown, args.trace, args.csv)
+    if args.html is not None:
+        _check_page(len(args.sources) * max(1, len(set(args.placer))))
 
     from egrl import api
     from egrl.cli.progress import shown_progress
@@ -116,6 +118,18 @@ def _check_outputs(*paths: Path | None) -> None:
         if path.absolute() in seen and (path.is_file() or not path.exists()):
             raise InputError(f"{path}: expected a file of its own for each output, got it twice")
         seen.append(path.absolute())
+
+
+def _check_page(cases: int) -> None:
+    """Refuse more cases than a page shows, before minutes are spent on them.
+
+    Raises:
+        InputError: there will be too many.
+    """
+    from accelerator_sim.html.limits import MAX_CASES
+
+    if cases > MAX_CASES:
+        raise InputError(f"--html: expected at most {MAX_CASES} cases on a page, got {cases}")
 
 
 def _write(args: argparse.Namespace, cases: "Sequence[ReportCase]") -> list[Path]:

@@ -101,7 +101,9 @@ def command(args: argparse.Namespace) -> int:
         sweep, code = interrupt.sweep, INTERRUPTED
         done = f"{len(sweep.points)} of {sweep.point_count} points were finished"
         print(f"egrl: interrupted: {done}", file=sys.stderr)
-    written = _write(args.out, args.html, sweep) if sweep.points else []
+        if not sweep.points:
+            return code
+    written = _write(args.out, args.html, sweep)
     if args.json:
         print(sweep_json(sweep))
         return code

@@ -88,6 +88,7 @@ def run_sweep(
     )
     points: dict[int, SweepPoint] = {}
     try:
+        progress(f"reading {empty.model}", math.nan)
         extents = [_extents(axes, at, dims or {}) for at in grid]
         workloads = _workloads(str(model), accelerator, empty.execution_type, extents, processes)
         tasks = [

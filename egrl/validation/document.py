@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from egrl.bench.machine import machine_line
-from egrl.validation.plots import plot_name, write_plot
+from egrl.validation.plots import plot_name, plot_pattern, write_plot
 from egrl.validation.result import Check, Series, ToolResult
 from egrl.validation.statistics import summarize
 
@@ -53,6 +53,8 @@ def write_document(compared: Mapping[str, Compared], path: Path) -> None:
     for item in compared.values():
         if item.result is None:
             continue
+        for former in plots.glob(plot_pattern(item.key)):
+            former.unlink()
         for series in _drawable(item.result):
             write_plot(series, plots / plot_name(item.key, series))
         sections.append(_section(item.key, item.result, item.seconds))
@@ -90,7 +92,7 @@ def _overview(compared: Mapping[str, Compared]) -> str:
         each = f"{1e3 * item.seconds / rows:.3g}" if rows else ""
         lines.append(
             f"| [{item.result.tool}](#{item.key}) | {sum(c.met for c in checks)} of {len(checks)} "
-            f"| {rows:,} | {item.seconds:.1f} | {each} |"
+            f"| {f'{rows:,}' if rows else ''} | {item.seconds:.1f} | {each} |"
         )
     return "\n".join(lines)
 

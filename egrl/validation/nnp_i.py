@@ -16,7 +16,7 @@ from accelerator_sim.targets import load_target
 from egrl.bench.model_index import models_folder
 from egrl.budget import parse_budget
 from egrl.placement import place
-from egrl.validation.result import Check, Point, Series, ToolResult
+from egrl.validation.result import Check, ToolResult
 from egrl.validation.rows import read_rows
 from graph_ir.errors import InputError
 from graph_ir.load import load_model
@@ -97,13 +97,7 @@ def validate(folder: Path) -> ToolResult:
                 all(SHEET_W[0] <= mode.power_w <= SHEET_W[1] for mode in best),
             ),
         ),
-        series=(
-            Series(
-                "images a second by mode",
-                "images/s",
-                tuple(Point(mode.label, published, mode.throughput) for mode in everything),
-            ),
-        ),
+        series=(),
         notes=(
             *(
                 f"{mode.label}: {mode.throughput:,.0f} images a second, {mode.power_w:.1f} W."

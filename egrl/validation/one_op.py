@@ -5,16 +5,22 @@ The shape of a weight is all that lowering reads of it, so a weight's data is ne
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 import onnx_ir as ir
 
 from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.problem import PlacementProblem, build_problem
+from graph_ir.errors import InputError
 from graph_ir.lower import lower
+from graph_ir.onnx_values import shape_of
 from graph_ir.workload import Workload
 
 OPSET = 20
+
+LARGEST_ELEMENTS = 1 << 50
+"""Of a tensor of a layer, so that bytes fit 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +154,20 @@ def _weight(name: str, shape: tuple[int, ...]) -> ir.Value:
 
 @lru_cache(maxsize=8192)
 def layer_workload(layer: Layer, execution_type: str) -> Workload:
-    """The layer lowered: one op and its tensors."""
-    return lower(one_op_model(layer), "main", execution_type).workload
+    """The layer lowered: one op and its tensors.
+
+    Raises:
+        InputError: a tensor is too large to count its bytes.
+    """
+    model = one_op_model(layer)
+    for value in (*model.graph.inputs, *model.graph.initializers.values(), *model.graph.outputs):
+        extents = shape_of(value)
+        if prod(extents) > LARGEST_ELEMENTS:
+            raise InputError(
+                f"{layer}: expected tensors of at most {LARGEST_ELEMENTS} elements, "
+                f"got one of {' x '.join(map(str, extents))}"
+            )
+    return lower(model, "main", execution_type).workload
 
 
 def layer_problem(

@@ -63,8 +63,8 @@ def _checks(points: tuple[Point, ...], large: tuple[Point, ...]) -> tuple[Check,
         checks.append(
             Check(
                 f"total cycles, {len(large):,} rows over {LARGE_CYCLES:,} cycles, mean error",
-                f"at most {GOAL:.0%}",
-                f"{of_large.mean_error:.1%} (worst {of_large.worst_error:.1%}, "
+                f"at most {100 * GOAL:.0f} %",
+                f"{100 * of_large.mean_error:.1f} % (worst {100 * of_large.worst_error:.1f} %, "
                 f"{of_large.worst_name})",
                 of_large.mean_error <= GOAL,
             )
@@ -74,7 +74,8 @@ def _checks(points: tuple[Point, ...], large: tuple[Point, ...]) -> tuple[Check,
             Check(
                 f"total cycles, all {len(points):,} rows, mean error",
                 "reported",
-                f"{of_all.mean_error:.1%} (worst {of_all.worst_error:.1%}, {of_all.worst_name})",
+                f"{100 * of_all.mean_error:.1f} % (worst {100 * of_all.worst_error:.1f} %, "
+                f"{of_all.worst_name})",
                 True,
             )
         )

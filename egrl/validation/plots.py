@@ -15,7 +15,16 @@ RASTER_ABOVE = 1500
 
 def plot_name(tool: str, series: Series) -> str:
     """File name of a plot: the tool's key and the title, in lower case with dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{tool} {series.title}".lower()).strip("-") + ".svg"
+    return f"{_slug(tool)}-{_slug(series.title)}.svg"
+
+
+def plot_pattern(tool: str) -> str:
+    """What matches the file names of all plots of a tool."""
+    return f"{_slug(tool)}-*.svg"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def write_plot(series: Series, path: Path) -> None:

@@ -247,6 +247,7 @@ def _array(array: Shram | Grid, system: System) -> str:
         "depth = 8",
         f'output_cycles = {{ value = {array.output}, source = "Vela" }}',
         f'bias_cycles = {{ value = {10 * system.sram.read_latency / 256}, source = "Vela" }}',
+        f'write_latency_cycles = {{ value = {system.sram.write_latency}, source = "Vela" }}',
         f'port_bytes_per_cycle = {{ value = {system.sram.bytes_per_cycle}, source = "Vela" }}',
     ]
     if isinstance(array, Shram):

@@ -208,13 +208,14 @@ def _reference(
         weights = prod(inputs[1])
     else:
         source, result = _image(inputs[0]), _image(outputs[0])
-        step = (-(-source[0] // result[0]), -(-source[1] // result[1]))
         if kind in ("conv", "depthwise"):
             kernel, weights = (inputs[1][1], inputs[1][2]), prod(inputs[1])
-        elif kind == "avgpool":
-            kernel, step = source[:2], (1, 1)
-        elif kind == "maxpool":
-            kernel = _window(row, step, result)
+        elif kind in ("avgpool", "maxpool"):
+            kernel = _window(row, result)
+        step = (
+            _stride(source[0], kernel[0], result[0]),
+            _stride(source[1], kernel[1], result[1]),
+        )
     layer = VelaLayer(
         kind,
         source,
@@ -233,11 +234,18 @@ def _reference(
     return Reference(name, layer, row.positive("op_cycles"), row.number("npu_cycles"), access)
 
 
-def _window(row: Row, step: tuple[int, int], result: tuple[int, int, int]) -> tuple[int, int]:
+def _window(row: Row, result: tuple[int, int, int]) -> tuple[int, int]:
     """The square window of a pooling: its "macs" are taps times outputs."""
-    taps = max(1, round(row.number("macs") / prod(result)))
-    side = max(1, round(taps**0.5))
-    return (side, side) if side * side == taps else step
+    side = max(1, round((row.number("macs") / prod(result)) ** 0.5))
+    return side, side
+
+
+def _stride(size: int, taps: int, outputs: int) -> int:
+    """The smallest stride that gives so many outputs, padded or not."""
+    for step in range(1, size + 1):
+        if outputs in (-(-size // step), (size - taps) // step + 1):
+            return step
+    return max(1, -(-size // outputs))
 
 
 def _shapes(row: Row, column: str) -> list[list[int]]:

@@ -100,6 +100,7 @@ def test_json_holds_the_advice(folder, capsys):
         (["--csv", "same", "--trace", "same"], "a file of its own"),
         (["--markdown", "."], "it is a folder"),
         (["--budget", "soon"], "budget soon"),
+        ([*["again.onnx"] * 24, "--html", "page.html"], "at most 24 cases"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_leaves_nothing(

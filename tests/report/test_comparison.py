@@ -85,3 +85,4 @@ def test_advice_is_shown_whole_and_says_where_placement_does_not_matter():
     idle = report_of(references={"native": 1.01, "ideal": 1.0}, bound=1.0)
     assert "placement does not matter here" in advice_text([], idle)
     assert "nothing that was tried" in advice_text([], idle)
+    assert "most of its time goes to: " in advice_text([], idle)

@@ -123,6 +123,10 @@ def test_the_document_says_what_was_measured(tmp_path):
         "some": Compared("some", RESULT, (), 0.5),
         "other": Compared("other", None, ("other.csv",), 0.0),
     }
+    plots = tmp_path / "out" / "validation"
+    plots.mkdir(parents=True)
+    for name in ("some-former.svg", "other-former.svg"):
+        (plots / name).write_text("of a former run", "utf-8")
     write_document(compared, tmp_path / "out" / "validation.md")
     text = (tmp_path / "out" / "validation.md").read_text("utf-8")
     assert "| [Some tool 1.0](#some) | 1 of 2 | 4 | 0.5 | 125 |" in text
@@ -131,8 +135,8 @@ def test_the_document_says_what_was_measured(tmp_path):
     assert "| First | 2 | 15.00 % | 15.00 % | 20.00 % | y z | 1.0000 |" in text
     assert "![First](validation/some-first.svg)" in text
     assert "- A note." in text
-    pictures = sorted(path.name for path in (tmp_path / "out" / "validation").iterdir())
-    assert pictures == ["some-first.svg"]
+    pictures = sorted(path.name for path in plots.iterdir())
+    assert pictures == ["other-former.svg", "some-first.svg"]
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):

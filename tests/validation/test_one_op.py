@@ -2,10 +2,12 @@
 
 import onnx
 import onnx_ir as ir
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from egrl.validation.one_op import Convolution, Product, layer_workload, one_op_model
+from graph_ir.errors import InputError
 from graph_ir.workload import TensorKind
 
 small = st.integers(1, 9)
@@ -66,3 +68,9 @@ def test_work_and_bytes(layer):
 def test_a_weight_that_no_machine_could_hold_costs_nothing():
     layer = Product(1, 1 << 20, 1 << 20)
     assert layer_workload(layer, "int8").weight_bytes == 1 << 40
+
+
+def test_what_cannot_be_counted_is_named():
+    with pytest.raises(InputError, match="at most 1125899906842624 elements") as caught:
+        layer_workload(Product(1, 1 << 31, 1 << 31), "int8")
+    assert "\n" not in str(caught.value)

@@ -106,6 +106,7 @@ def _timing(array: EthosU55 | EthosU85) -> Timing:
         array.output_cycles.value,
         array.bias_cycles.value,
         array.port_bytes_per_cycle.value,
+        array.write_latency_cycles.value,
     )
 
 

@@ -35,6 +35,7 @@ class Timing:
         output_cycles: of the output unit per element.
         bias_cycles: of fetching bias and scale, per channel of a block.
         port_bytes: a cycle, for the first and the last block.
+        write_latency: cycles after the last block.
     """
 
     engines: int
@@ -46,6 +47,7 @@ class Timing:
     output_cycles: float
     bias_cycles: float
     port_bytes: float
+    write_latency: float
 
 
 def layer_cycles(layer: Layer, block: Block, timing: Timing) -> float:
@@ -63,7 +65,7 @@ def layer_cycles(layer: Layer, block: Block, timing: Timing) -> float:
     waiting = abs(first - last) if blocks > 1 else 0.0
     issue = (waiting + reduction + output) / COMMAND_SHARE
     slow, fast = max(reduction, output, issue), max(min(reduction, output), issue)
-    return slow * blocks + fast + first + last
+    return slow * blocks + fast + first + last + timing.write_latency
 
 
 def reduction_cycles(layer: Layer, block: Block, timing: Timing) -> float:

@@ -59,7 +59,7 @@ function shares(box, cases, labels) {
     return Object.assign(base(), {
       grid: { left: left, right: 84, top: 4, bottom: 26 },
       xAxis: axis({ type: "value", min: 0, axisLabel: { formatter: seconds } }),
-      yAxis: axis({ type: "category", inverse: true, data: labels, axisTick: { show: false },
+      yAxis: axis({ type: "category", inverse: true, data: labels.map(function (label) { return fit(label, width < 600 ? 18 : 40); }), axisTick: { show: false },
         axisLabel: { interval: 0, hideOverlap: false, width: left - 8, overflow: "truncate", color: color("ink") } }),
       tooltip: Object.assign(base().tooltip, { trigger: "item", formatter: function (params) {
         return tip(labels[params.dataIndex], [[params.seriesName, seconds(params.value)], ["of", seconds(cases[params.dataIndex].headline.latency_s)]]);

@@ -20,6 +20,9 @@ function scaled(value, units, base) {
   return digits(value / last[0]) + " " + last[1];
 }
 
+// Shorter stalls are the rounding of the simulator's sums.
+var NOISE_S = 1e-13;
+
 function seconds(value) { return scaled(value, SECONDS, "s"); }
 function joules(value) { return scaled(value, JOULES, "J"); }
 function percent(share) { return (100 * share).toFixed(1) + " %"; }
@@ -41,6 +44,13 @@ function number(value) {
 
 function signed(value, write) {
   return (value > 0 ? "+" : value < 0 ? "\u2212" : "") + write(Math.abs(value));
+}
+
+
+// Text that fits, both its ends kept: names differ at their ends.
+function fit(text, most) {
+  var tail = Math.ceil(most * 0.65);
+  return text.length <= most ? text : text.slice(0, most - tail - 1) + "\u2026" + text.slice(-tail);
 }
 
 function whole(value) { return value.toLocaleString("en-US"); }

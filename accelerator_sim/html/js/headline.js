@@ -19,7 +19,7 @@ function headline(main, one) {
   if (one.note) { box.append(el("p", { class: "note", text: one.note })); }
   var behind = head.best_known_s < head.latency_s * (1 - 1e-9);
   box.append(el("dl", { class: "tiles" }, [
-    tile("latency_s", "Latency", seconds(head.latency_s), whole(Math.round(1 / head.latency_s)) + " inferences a second"),
+    tile("latency_s", "Latency", seconds(head.latency_s), head.latency_s > 0 ? perSecond(1 / head.latency_s) : ""),
     tile("gap", "Proven gap", gap[0], gap[1]),
     tile("speedup_over_best_reference", "Speed-up over best reference",
       head.speedup_over_best_reference === null ? "none" : ratio(head.speedup_over_best_reference),
@@ -34,4 +34,8 @@ function headline(main, one) {
     behind ? tile("best_known_s", "Best known", seconds(head.best_known_s),
       "this plan is " + percent(head.latency_s / head.best_known_s - 1) + " slower") : null
   ]));
+}
+
+function perSecond(rate) {
+  return (rate >= 100 ? whole(Math.round(rate)) : digits(rate)) + " inferences a second";
 }

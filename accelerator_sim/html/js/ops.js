@@ -29,8 +29,8 @@ function ops(main, one) {
     } },
     { label: "Share", num: true, value: function (i) { return data.duration_s[i]; }, show: function (i) { return percent(data.duration_s[i] / total); } },
     col("Utilisation", "utilization", percent),
-    col("Stall", "stall_s", function (value) { return value > 0 ? seconds(value) : ""; }),
-    { label: "Waits for", value: function (i) { return data.stall_tensor[i]; }, show: function (i) { return nameOf(data.stall_tensor[i]); } },
+    col("Stall", "stall_s", function (value) { return value > NOISE_S ? seconds(value) : ""; }),
+    { label: "Waits for", value: function (i) { return data.stall_tensor[i]; }, show: function (i) { return data.stall_s[i] > NOISE_S ? nameOf(data.stall_tensor[i]) : ""; } },
     col("MACs", "macs", function (value) { return value > 0 ? number(value) : ""; })
   ].concat(tiers.map(function (tier, k) {
     return { label: tier.name, num: true, value: function (i) { return data.bytes[i][k]; },

@@ -38,7 +38,7 @@ function timeline(main, one) {
       ["lane", lane.name], ["op", single ? blocks.first[b] + ", " + blocks.family[b] : ""],
       ["starts", seconds(blocks.start_s[b])], ["duration", seconds(blocks.end_s[b] - blocks.start_s[b])],
       ["busy here", lane.kind === "ops" ? "" : seconds(end - start)], ["bound by", boundName(blocks.bound[b])],
-      ["stall", blocks.stall_s[b] > 0 ? seconds(blocks.stall_s[b]) : ""], ["waits for", blocks.stall_s[b] > 0 ? blocks.stall_tensor[b] : ""]
+      ["stall", blocks.stall_s[b] > NOISE_S ? seconds(blocks.stall_s[b]) : ""], ["waits for", blocks.stall_s[b] > NOISE_S ? blocks.stall_tensor[b] : ""]
     ].concat(tiers.map(function (tier, k) { return [tier.name, blocks.bytes[b][k] ? bytes(blocks.bytes[b][k]) : ""]; })));
   }
 
@@ -51,7 +51,7 @@ function timeline(main, one) {
     return Object.assign(base(), {
       grid: { left: width < 600 ? 92 : 136, right: 14, top: 6, bottom: 62 },
       xAxis: axis({ type: "value", min: 0, max: one.headline.latency_s, axisLabel: { formatter: seconds, showMaxLabel: false } }),
-      yAxis: axis({ type: "category", data: lanes.map(function (lane) { return width < 600 ? lane.name.replace("DMA, ", "") : lane.name; }), inverse: true, axisTick: { show: false },
+      yAxis: axis({ type: "category", data: lanes.map(function (lane) { return width < 600 ? lane.name.replace("DMA, ", "").replace("during op", "in op") : lane.name; }), inverse: true, axisTick: { show: false },
         axisLabel: { interval: 0, hideOverlap: false, width: width < 600 ? 84 : 128, overflow: "truncate" }, splitLine: { show: true } }),
       dataZoom: zooms([0], 10),
       tooltip: Object.assign(base().tooltip, { trigger: "item", formatter: hover }),

@@ -18,11 +18,11 @@ function stepColor(step, tiers) {
 function waterfall(main, one) {
   var total = one.headline.latency_s, at = 0;
   var steps = one.waterfall.filter(function (step) { return step.seconds > total * 1e-9; }).map(function (step) {
-    var row = { name: stepName(step), color: stepColor(step, one.tiers), from: at, seconds: step.seconds };
+    var row = { name: stepName(step), brief: step.kind === "stall" && step.name ? step.name : stepName(step), color: stepColor(step, one.tiers), from: at, seconds: step.seconds };
     at += step.seconds;
     return row;
   });
-  steps.push({ name: "latency", color: "ink", from: 0, seconds: total });
+  steps.push({ name: "latency", brief: "latency", color: "ink", from: 0, seconds: total });
   var box = section(main, "where", "Where the time goes", "Every second of every op is counted once; the steps add up to the latency. "
     + "What an op lasts beyond its arithmetic is counted for the memory that it is as long as, then for the tensor that it waits for.");
 
@@ -31,7 +31,7 @@ function waterfall(main, one) {
     return Object.assign(base(), {
       grid: { left: narrow ? 124 : 230, right: narrow ? 96 : 130, top: 4, bottom: 26 },
       xAxis: axis({ type: "value", min: 0, max: total, axisLabel: { formatter: seconds, showMaxLabel: false } }),
-      yAxis: axis({ type: "category", inverse: true, data: steps.map(function (step) { return step.name; }), axisTick: { show: false },
+      yAxis: axis({ type: "category", inverse: true, data: steps.map(function (step) { return narrow ? fit(step.brief, 20) : fit(step.name, 42); }), axisTick: { show: false },
         axisLabel: { interval: 0, hideOverlap: false, width: narrow ? 116 : 222, overflow: "truncate", color: color("ink") } }),
       tooltip: Object.assign(base().tooltip, { trigger: "item", formatter: function (params) {
         var step = steps[params.dataIndex];

@@ -5,6 +5,10 @@ const box = document.getElementById("plot");
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 let chart = null;
 
+// Told apart on white and on black, also by the colour-blind; after them shapes go on.
+const COLORS = ["#2f7fe0", "#e0702a", "#129b74", "#a66bd9", "#c29a13", "#d9577f", "#1ba3c6"];
+const SHAPES = ["circle", "rect", "triangle", "diamond"];
+
 function escaped(text) {
   const node = document.createElement("span");
   node.textContent = text;
@@ -25,6 +29,7 @@ function draw() {
   chart = echarts.init(box, dark.matches ? "dark" : null, {renderer: "canvas"});
   chart.setOption({
     backgroundColor: "transparent",
+    color: COLORS,
     animation: false,
     textStyle: {fontFamily: "system-ui, sans-serif", color: text},
     legend: {type: "scroll", top: 0, textStyle: {color: text}},
@@ -33,7 +38,8 @@ function draw() {
     xAxis: {type: "category", data: data.x.labels, name: data.x.name, nameLocation: "middle",
       nameGap: 32, boundaryGap: false},
     yAxis: {type: "value", name: "latency (" + data.unit + ")", min: 0},
-    series: data.series.map((line) => ({
+    series: data.series.map((line, i) => ({
+      symbol: SHAPES[Math.floor(i / COLORS.length) % SHAPES.length],
       name: line.name, type: "line", data: line.values, connectNulls: false,
       symbolSize: line.main ? 8 : 5,
       lineStyle: {width: line.main ? 2.5 : 1.2, type: line.main ? "solid" : "dashed"},
