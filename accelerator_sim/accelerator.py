@@ -160,6 +160,8 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         layout_exchange: an activation that its consumer wants in another layout than its
             producer wrote costs a pass through the vector unit.
         tiers: at least one.
+        serial_units: the matrix and the vector work of an op take turns, as on a processor;
+            otherwise they overlap.
     """
 
     schema: int
@@ -184,6 +186,7 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     linear_io: bool = False
     groups: int = 1
     streamed_views: list[str] = []
+    serial_units: bool = False
 
     @property
     def core_count(self) -> int:

@@ -13,7 +13,8 @@ class Advice:
     """One change and what it would bring, found by placing and simulating again.
 
     Attributes:
-        kind: `capacity`, `bandwidth`, `precision` or `tensor`.
+        kind: `capacity`, `bandwidth`, `precision`, `tensor` (a floor: one tensor moved, room or
+            not), or `placement` (the same machine, placed better).
         text: what to change, for people ("4 MiB more SRAM").
         latency_s: with that change.
         change: relative to the plan's latency; -0.12 is 12 % less.

@@ -66,12 +66,11 @@ class _Case:
 
 
 def run(options: BenchOptions) -> None:
-    """Measure and write the document.
+    """Measure, merge with earlier models, write the document.
 
     Raises:
         InputError: the development set is not built.
     """
-    results: list[ModelResult] = []
     names = options.models or list(MODELS)
     rates = (
         f"FILE (a file, {FILE_BYTES_PER_S / 1e9:g} GB/s), SLOW (RAM behind a copy thread, "
@@ -79,12 +78,16 @@ def run(options: BenchOptions) -> None:
         f"holds at once), FAST (plain RAM, {FAST_SHARE:.0%})."
     )
     options.out.parent.mkdir(parents=True, exist_ok=True)
+    data = options.out.with_suffix(".json")
+    results: dict[str, ModelResult] = {}
+    if data.exists():
+        results = msgspec.json.decode(data.read_bytes(), type=dict[str, ModelResult])
     for name, entry in read_index(options.folder, names).items():
-        results.append(_measure(_case(options, name, entry)))
-        print("\n".join(results[-1].lines()), flush=True)
-        data = {result.model: result for result in results}
-        options.out.with_suffix(".json").write_bytes(msgspec.json.encode(data) + b"\n")
-        options.out.write_text(document(results, rates, ROUNDS), "utf-8")
+        results[name] = _measure(_case(options, name, entry))
+        print("\n".join(results[name].lines()), flush=True)
+        ordered = {key: results[key] for key in sorted(results)}
+        data.write_bytes(msgspec.json.encode(ordered) + b"\n")
+        options.out.write_text(document(list(ordered.values()), rates), "utf-8")
 
 
 def _case(options: BenchOptions, name: str, entry: IndexEntry) -> _Case:
@@ -176,7 +179,7 @@ def _peak() -> Accelerator:
         cache=memory,
         tile_buffer_bytes=plenty,
     )
-    return host_accelerator(rates, "this computer, one thread")
+    return host_accelerator(rates, "this computer, one thread", serial_units=False)
 
 
 def _execute(

@@ -111,13 +111,12 @@ def model_result(
     )
 
 
-def document(results: Sequence[ModelResult], rates: str, rounds: int) -> str:
+def document(results: Sequence[ModelResult], rates: str) -> str:
     """The whole document.
 
     Args:
         results: at least one model.
         rates: the machine's memories, in a sentence.
-        rounds: in which every placement was executed once in each mode.
     """
     lines = [
         "# The real tiered machine: does the engine rank placements right?",
@@ -142,8 +141,8 @@ def document(results: Sequence[ModelResult], rates: str, rounds: int) -> str:
         "rounds, over the median: the noise. *error*, *bias*: of the engine's latency (medians of "
         "|engine / measured - 1| and engine / measured).",
         "",
-        f"Every placement was executed in {rounds} rounds, each in another order, after one "
-        "execution that does not count.",
+        "Every placement was executed once in each mode and round, after one execution that does "
+        "not count; each round has another order.",
         "",
         f"Machine: {machine_line()}. Priority of the process: "
         f"{os.getpriority(os.PRIO_PROCESS, 0)}. Load of the machine when this was written (mean of "
@@ -155,10 +154,10 @@ def document(results: Sequence[ModelResult], rates: str, rounds: int) -> str:
     ]
     for result in results:
         lines += result.lines()
-    lines += ["", "| model | ops | FAST | SLOW | minutes |", "|---|---|---|---|---|"]
+    lines += ["", "| model | ops | FAST | SLOW | rounds | minutes |", "|---|---|---|---|---|---|"]
     lines += [
         f"| {r.model} | {r.ops} | {bytes_text(r.fast_bytes)} | {bytes_text(r.slow_bytes)} "
-        f"| {r.seconds / 60:.1f} |"
+        f"| {len(r.placements[0].measured_s['tiles'])} | {r.seconds / 60:.1f} |"
         for r in results
     ]
     missed = [

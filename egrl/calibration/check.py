@@ -12,7 +12,7 @@ import onnx_ir as ir
 from accelerator_sim.accelerator import Accelerator
 from egrl.bench.tiered_stats import spearman
 from egrl.calibration.predict import predict
-from egrl.calibration.timing import make_timed_session, time_session
+from egrl.calibration.timing import make_timed_session, time_session, timing_of
 from graph_ir.load import load_model
 from graph_ir.lower import lower
 from graph_ir.passes.pipeline import run_lossless
@@ -125,7 +125,7 @@ def check_model(
         save_models({"main": loaded.graph_model}, Path(folder))
         session = make_timed_session(Path(folder) / "main.onnx", threads)
         feeds = check_inputs(input_ports(session), read_inputs(held_out.inputs))
-        timing = time_session(session, feeds, threads, seconds_each)
+        timing = timing_of(time_session(session, feeds, threads, seconds_each))
     family_s: dict[str, float] = {}
     for op in timeline.ops:
         family_s[op.family] = family_s.get(op.family, 0.0) + op.end_s - op.start_s

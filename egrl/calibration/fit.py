@@ -28,6 +28,8 @@ class Observation:
         memory_s: its traffic at the measured bandwidths.
         measured_s: median.
         ops: launched.
+        beside_s: vector work beside that of the matrix unit, at the vector unit's peak.
+        beside_family: whose rate that work has.
     """
 
     family: str
@@ -36,19 +38,29 @@ class Observation:
     memory_s: float
     measured_s: float
     ops: int = 1
+    beside_s: float = 0.0
+    beside_family: str = ""
 
 
-def family_rates(observations: Sequence[Observation], launch_s: float) -> dict[str, Quantity]:
+def family_rates(
+    observations: Sequence[Observation],
+    launch_s: float,
+    vector_rate: Mapping[str, float] | None = None,
+) -> dict[str, Quantity]:
     """Rates relative to the peak, by family, in order of name.
 
     Args:
         observations: with arithmetic; families in any order.
         launch_s: per op.
+        vector_rate: of the vector work beside that of the matrix unit, by family; 1 where one is
+            not named.
     """
+    beside_rate = vector_rate or {}
     by_family: dict[str, list[float]] = {}
     bound: dict[str, int] = {}
     for seen in observations:
-        seconds = max(seen.measured_s - seen.ops * launch_s, LEAST_S)
+        beside_s = seen.beside_s / beside_rate.get(seen.beside_family, 1.0)
+        seconds = max(seen.measured_s - seen.ops * launch_s - beside_s, LEAST_S)
         by_family.setdefault(seen.family, [])
         if seen.peak_s <= 0.0:
             continue  # It only moves bytes: the memories say how long that takes.

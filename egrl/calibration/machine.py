@@ -88,12 +88,13 @@ def vector_bytes(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
     return 16
 
 
-def host_accelerator(rates: HostRates, description: str) -> Accelerator:
+def host_accelerator(rates: HostRates, description: str, serial_units: bool = True) -> Accelerator:
     """The accelerator of a computer.
 
     Args:
         rates: measured.
         description: one line.
+        serial_units: False where the matrix unit's rates hold all of an op's time.
     """
     zero = UNMEASURED_ENERGY
     relative = {"fp32*fp32": Quantity(1.0, source="two multiply-adds of a vector a cycle")}
@@ -128,6 +129,7 @@ def host_accelerator(rates: HostRates, description: str) -> Accelerator:
             assumed=True,
             reason="the processor prefetches within an op, not across ops",
         ),
+        serial_units=serial_units,
         energy=Energy(mac_j=dict.fromkeys(relative, zero), vector_op_j=zero, leakage_w=zero),
         mac_array=DotGrid(
             rows=1,

@@ -37,19 +37,21 @@ class Micro:
 # A chain of convolutions of one extent: channels from one to the next, kernel, extent. Chains keep
 # what onnxruntime does at the ends (changing layouts) small beside what is measured.
 CONV_CHAINS = (
-    ((40, 40, 40, 40), 3, 48), ((96, 96, 96, 96), 3, 24), ((160, 160, 160, 160), 3, 16),
-    ((320, 320, 320), 3, 8), ((40, 160, 40, 160, 40), 1, 48), ((96, 384, 96, 384, 96), 1, 24),
-    ((192, 384, 192, 384, 192), 1, 20), ((320, 640, 320, 640, 320), 1, 10),
-    ((48, 48, 48), 5, 40), ((64, 192, 64), 3, 32), ((640, 1280, 640), 1, 8),
+    ((32, 32, 32, 32), 3, 64), ((64, 64, 64, 64), 3, 40), ((96, 96, 96, 96), 3, 24),
+    ((128, 128, 128), 3, 24), ((160, 160, 160), 3, 16), ((256, 256, 256), 3, 12),
+    ((512, 512, 512), 3, 6), ((64, 192, 64), 3, 32), ((48, 48, 48), 5, 40),
+    ((32, 128, 32, 128, 32), 1, 48), ((64, 256, 64, 256, 64), 1, 40),
+    ((96, 384, 96, 384, 96), 1, 24), ((128, 512, 128, 512, 128), 1, 20),
+    ((256, 1024, 256), 1, 12), ((512, 2048, 512), 1, 6), ((320, 640, 320), 1, 10),
 )  # fmt: skip
 # Channels out of an image of three, kernel, stride, extent of the output.
-STEMS = ((40, 3, 2, 80), (48, 7, 2, 96), (24, 3, 2, 160))
+STEMS = ((32, 3, 2, 80), (48, 7, 2, 96), (64, 3, 1, 96))
 # Channels, kernel, extent: three in a chain.
-DEPTHWISE = ((40, 3, 64), (96, 3, 48), (192, 5, 24), (320, 3, 16), (640, 5, 8), (960, 3, 8))
+DEPTHWISE = ((32, 3, 64), (96, 3, 48), (192, 5, 24), (320, 3, 16), (640, 5, 8), (960, 3, 8))
 # Rows, inner, columns.
 MATMULS = (
     (96, 320, 320), (96, 320, 1280), (96, 1280, 320), (160, 640, 640), (160, 640, 2560),
-    (192, 1024, 1024), (320, 512, 512),
+    (64, 1024, 1024), (192, 1024, 1024), (320, 512, 512), (256, 512, 2048),
 )  # fmt: skip
 # Heads, tokens, numbers per head.
 ATTENTIONS = ((8, 96, 48), (10, 160, 64), (16, 192, 64), (6, 320, 32))
@@ -88,7 +90,6 @@ def micro_models() -> list[Micro]:
             ),
             _plain("pooling", "AveragePool", [image], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
             _plain("reduction", "GlobalAveragePool", [image]),
-            _plain("normalization", "LRN", [image], size=5),
             _resize(image),
             _plain("movement", "Concat", [image, image], axis=1),
             _plain("movement", "Transpose", [image], perm=[0, 2, 3, 1]),

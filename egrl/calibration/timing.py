@@ -6,7 +6,7 @@ core. With more threads they are wall time, since threads wait for one another.
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +52,8 @@ def time_session(
     threads: int,
     seconds: float,
     least_runs: int = 5,
-) -> Timing:
-    """Run a session again and again, after two runs that do not count.
+) -> list[float]:
+    """Seconds of each run of a session, after two runs that do not count.
 
     Args:
         session: of that many threads.
@@ -72,4 +72,14 @@ def time_session(
         began = clock()
         session.run(None, given)
         times.append(clock() - began)
-    return Timing(statistics.median(times), min(times), max(times), len(times))
+    return times
+
+
+def timing_of(times: Sequence[float]) -> Timing:
+    """Sum up the seconds of at least one run."""
+    return Timing(
+        statistics.median(times),
+        min(times),
+        max(times),
+        len(times),
+    )

@@ -17,13 +17,13 @@ def accelerator_toml(accelerator: Accelerator) -> str:
     """
     fields = msgspec.to_builtins(accelerator)
     assert isinstance(fields, dict)
-    lines = _table("", {key: value for key, value in fields.items() if value is not None})
-    return "\n".join(lines).strip() + "\n"
+    return "\n".join(_table("", fields)).strip() + "\n"
 
 
 def _table(path: str, fields: Mapping[str, object]) -> list[str]:
-    """Plain values first: what follows a header belongs to it."""
+    """Plain values first: what follows a header belongs to it. TOML has no null."""
     lines: list[str] = []
+    fields = {key: value for key, value in fields.items() if value is not None}
     for key, value in fields.items():
         if not _is_table(value) and not _is_table_list(value):
             lines.append(f"{_key(key)} = {_value(value)}")

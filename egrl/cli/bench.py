@@ -14,9 +14,13 @@ SUITES: dict[str, str] = {
     "engine": "egrl.bench.engine",
     "ranking": "egrl.bench.ranking",
     "tiered": "egrl.bench.tiered",
+    "host": "egrl.bench.host",
     "numerics": "egrl.bench.numerics",
     "allocate": "egrl.bench.allocate",
 }
+
+# Documents that are not in docs/benchmarks.
+DOCUMENTS: dict[str, Path] = {"host": Path("docs", "validation_host.md")}
 
 
 def add(verbs: Verbs) -> None:
@@ -55,7 +59,8 @@ def command(args: argparse.Namespace) -> int:
     from egrl.bench.model_index import models_folder
     from egrl.bench.options import BenchOptions
 
-    out = Path("docs", "benchmarks", f"{args.suite}.md") if args.out is None else args.out
+    usual = DOCUMENTS.get(args.suite, Path("docs", "benchmarks", f"{args.suite}.md"))
+    out = usual if args.out is None else args.out
     check_writable(args.out)
     options = BenchOptions(
         out=out,

@@ -13,6 +13,7 @@ from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.problem import build_problem
 from accelerator_sim.quantity import Quantity
 from accelerator_sim.targets import load_target
+from accelerator_sim.throughput import grouped
 from egrl.bench.model_index import models_folder
 from egrl.budget import parse_budget
 from egrl.placement import place
@@ -124,18 +125,15 @@ def simulate_mode(
     array = target.mac_array
     assert array is not None
     clock_hz = PEAKS_OPS_PER_S[peak] / (2 * ICES * array.macs_per_cycle)
-    cores = ICES // groups
     chip = msgspec.structs.replace(
-        target,
+        grouped(target, groups),
         clock_hz=Quantity(clock_hz, source=f"{peak} over 12 ICEs of 4096 MAC"),
-        cores=Quantity(cores, source="group of ICEs"),
-        groups=groups,
         published_peak=None,
     )
     placed = place(build_problem(workload, chip), "auto", parse_budget(budget), seed=0)
     latency_s = placed.timeline.latency_s
     return Mode(
-        f"{groups} x {cores} ICE at {clock_hz / 1e9:.2f} GHz",
+        f"{groups} x {chip.core_count} ICE at {clock_hz / 1e9:.2f} GHz",
         groups / latency_s,
         groups * placed.timeline.energy_j / latency_s,
     )

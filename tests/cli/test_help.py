@@ -37,6 +37,7 @@ FLAGS = {
     ],
     "allocate": ["problem", "--capacity", "-o", "--out"],
     "targets": ["--show", "--check"],
+    "calibrate": ["-o", "--out", "--threads", "--seconds"],
     "passes": [],
     "placers": [],
     "bench": [

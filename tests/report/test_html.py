@@ -182,6 +182,17 @@ def test_the_parts_of_the_energy_add_up(target, seed):
     assert leakage.energy_j == problem.accelerator.energy.leakage_w.value * timeline.latency_s
 
 
+@pytest.mark.parametrize("target", ["imxrt1170", "nvdla-small", "tpu-v5e", "ethos-u85-512"])
+def test_targets_with_fewer_or_other_memories_have_a_page_too(target):
+    case = html_case(1, target=target)
+    data = embedded(report_html([case]))["cases"][0]
+    assert [tier["name"] for tier in data["tiers"]] == [t.name for t in case.report.tiers]
+    assert isclose(fsum(p["joules"] for p in data["energy"]), case.report.energy_j, rel_tol=1e-9)
+    assert "other" not in [part["kind"] for part in data["energy"]]
+    spent = fsum(step["seconds"] for step in data["waterfall"])
+    assert isclose(spent, case.report.latency_s, rel_tol=1e-9)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_cost_of_a_move_is_what_the_engine_says_of_the_moved_placement(target):
     case = html_case(4, 60, target)
