@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from accelerator_sim.kernel import OWN, fill_table
 
-MAX_COMBINATIONS = 1024
+MAX_COMBINATIONS = 4096
 MAX_RECORDS = 1 << 20
 
 

@@ -10,10 +10,10 @@ bytes are looked at; addresses are the allocator's.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from accelerator_sim.addresses import tier_buffers
+from accelerator_sim.compiled import compiled
 from accelerator_sim.incremental.state import END, START, STREAMED, Tables, build_tables
 from accelerator_sim.infeasible import explain
 from accelerator_sim.problem import PlacementProblem
@@ -155,7 +155,7 @@ def _does_not_fit(problem: PlacementProblem, homes_T: I8) -> UnmetRequirementErr
     return UnmetRequirementError("placement: demoting tensors outwards does not make it fit")
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _rectify_all(
     homes_PT: I8,
     tables: Tables,
@@ -179,7 +179,7 @@ def _rectify_all(
                     fits_P[p] = False
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _streams(tables: Tables, homes_T: I8) -> bool:
     inner = tables.capacity_bytes_L.shape[0] - 1
     for t in range(homes_T.shape[0]):
@@ -188,7 +188,7 @@ def _streams(tables: Tables, homes_T: I8) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _is_over(live_N: I64, start: int, end: int, limit: int) -> bool:
     for i in range(start, end):  # noqa: SIM110 - numba compiles no generators
         if live_N[i] > limit:
@@ -196,7 +196,7 @@ def _is_over(live_N: I64, start: int, end: int, limit: int) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _rectify_tier(
     homes_T: I8,
     k: int,

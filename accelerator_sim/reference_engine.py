@@ -370,6 +370,8 @@ def live_bytes(problem: PlacementProblem, homes: Sequence[int]) -> list[list[int
 
 def uses_staging(problem: PlacementProblem, homes: Sequence[int]) -> bool:
     """Whether any weight or state streams, so that the ring must be reserved."""
+    if problem.accelerator.streaming.path != "ring":
+        return False
     inner = len(problem.accelerator.tiers) - 1
     return problem.accelerator.streaming.path == "ring" and any(
         problem.workload.tensors[operand.tensor].kind in (TensorKind.WEIGHT, TensorKind.STATE)

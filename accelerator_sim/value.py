@@ -9,9 +9,9 @@ cannot see prefetching; the engine can. It orders tensors for rectification and 
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from accelerator_sim.compiled import compiled
 from accelerator_sim.incremental.moves import record_of
 from accelerator_sim.incremental.state import (
     FIRST_USE,
@@ -73,7 +73,7 @@ def value_tensors(problem: PlacementProblem, tables: Tables | None = None) -> Te
     return TensorValues(ideal_T, seconds_TH, order_TH)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def op_seconds(tables: Tables, homes_T: NDArray[np.int8], op: int) -> float:
     """Time of one op alone, nothing prefetched."""
     tier_count = tables.capacity_bytes_L.shape[0]
@@ -89,7 +89,7 @@ def op_seconds(tables: Tables, homes_T: NDArray[np.int8], op: int) -> float:
     return float(seconds)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def op_seconds_N(tables: Tables, homes_T: NDArray[np.int8]) -> NDArray[np.float64]:
     """Time of every op alone, nothing prefetched."""
     seconds_N = np.empty(tables.op_MF.shape[0] - 1)
@@ -98,7 +98,7 @@ def op_seconds_N(tables: Tables, homes_T: NDArray[np.int8]) -> NDArray[np.float6
     return seconds_N
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _relax(tables: Tables, homes_T: NDArray[np.int8], seconds_TH: NDArray[np.float64]) -> None:
     """Move one tensor at a time to its best home until none gains; then fill the estimates."""
     home_count = seconds_TH.shape[1]

@@ -1,16 +1,16 @@
 """Greedy packing: place buffers one by one, each into the first or tightest gap it fits."""
 
 import numpy as np
-from numba import njit
 
 from accelerator_sim.allocate.problem import Ints, PackingProblem
+from accelerator_sim.compiled import compiled
 
 # Above this number of buffers the kernel looks only at neighbours in time.
 _SCAN_BUFFERS = 2000
 _NEIGHBOUR_PAIRS = 20_000_000
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _scan(
     order: Ints, first: Ints, last: Ints, size: Ints, alignment: Ints, best: bool, offsets: Ints
 ) -> None:
@@ -44,7 +44,7 @@ def _scan(
         placed[p] = j
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _neighbours(starts: Ints, first: Ints, last: Ints, limit: int) -> tuple[Ints, Ints, bool]:
     """Pairs that are live together, as rows of a compressed table; False where too many."""
     n = len(first)
@@ -84,7 +84,7 @@ def _neighbours(starts: Ints, first: Ints, last: Ints, limit: int) -> tuple[Ints
     return degree, rows, True
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _sparse(
     order: Ints,
     row_start: Ints,

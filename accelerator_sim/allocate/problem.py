@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from accelerator_sim.allocate.buffers import Buffer
+from accelerator_sim.compiled import compiled
 
 Ints = NDArray[np.int64]
 
@@ -69,7 +69,7 @@ class PackingProblem:
         return int(np.cumsum(change).max(initial=0))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _sweep(lower: Ints, upper: Ints, starts: Ints, ends: Ints, first: Ints, last: Ints) -> int:
     section = 0
     grown = False

@@ -19,8 +19,9 @@ MiniMalloc (Moffitt, ASPLOS 2023); the stacked bound and the explicit-stack form
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from accelerator_sim.compiled import compiled
 
 Ints = NDArray[np.int64]
 ShortInts = NDArray[np.int32]
@@ -50,7 +51,7 @@ _PART_TOP = 14  # free space in the table of parts
 _COLUMNS = 15
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _sort_ranks(
     members: ShortInts, count: int, rank: ShortInts, keys: Floats, spec: Ints, total: Floats
 ) -> None:
@@ -76,7 +77,7 @@ def _sort_ranks(
         rank[members[q]] = q
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _sort_pool(pool: ShortInts, start: int, end: int, low: Ints, rank: ShortInts) -> None:
     """Sort a slice of the pool by (lowest offset, rank)."""
     for q in range(start + 1, end):
@@ -91,7 +92,7 @@ def _sort_pool(pool: ShortInts, start: int, end: int, low: Ints, rank: ShortInts
         pool[y] = j
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _rerank(
     pool: ShortInts,
     start: int,
@@ -125,7 +126,7 @@ def _rerank(
     _sort_ranks(scratch, end - start, rank, keys, spec, total)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _stack_fits(
     pool: ShortInts,
     start: int,
@@ -159,7 +160,7 @@ def _stack_fits(
     return True
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def search_component(
     first: Ints,
     last: Ints,

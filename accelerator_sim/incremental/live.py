@@ -3,8 +3,7 @@
 Tensors that live from the first op to the last are counted apart from the others.
 """
 
-from numba import njit
-
+from accelerator_sim.compiled import compiled
 from accelerator_sim.incremental.state import (
     END,
     PEAK,
@@ -16,7 +15,7 @@ from accelerator_sim.incremental.state import (
 )
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def put(tables: Tables, state: State, t: int, home: int) -> None:
     """Add the live bytes of a tensor in a home."""
     size = tables.size_bytes_TH[t, home]
@@ -32,7 +31,7 @@ def put(tables: Tables, state: State, t: int, home: int) -> None:
     state.tier_LF[k, PEAK] = peak
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def take(tables: Tables, state: State, t: int, home: int) -> None:
     """Remove the live bytes of a tensor from a home."""
     size = tables.size_bytes_TH[t, home]
@@ -53,7 +52,7 @@ def take(tables: Tables, state: State, t: int, home: int) -> None:
         state.tier_LF[k, PEAK] = peak
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def tier_overflow(tables: Tables, state: State, k: int) -> int:
     """Bytes by which one tier is over its capacity at its worst op; negative is room."""
     used = state.tier_LF[k, RESIDENT] + state.tier_LF[k, PEAK]
@@ -62,7 +61,7 @@ def tier_overflow(tables: Tables, state: State, k: int) -> int:
     return int(used - tables.capacity_bytes_L[k])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def overflow(tables: Tables, state: State) -> int:
     """Most bytes by which any tier is over its capacity at any op; 0 where all fit."""
     worst = 0

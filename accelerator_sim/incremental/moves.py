@@ -1,9 +1,9 @@
 """Moves of tensors between homes, with live bytes and prices kept up to date."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from accelerator_sim.compiled import compiled
 from accelerator_sim.incremental.live import put, take
 from accelerator_sim.incremental.retime import keep, retime
 from accelerator_sim.incremental.state import (
@@ -45,7 +45,7 @@ def reset(tables: Tables, state: State) -> float:
     return latency_s
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def record_of(tables: Tables, homes_T: NDArray[np.int8], op: int) -> int:
     """The record of an op with these homes; an op without a table is priced into its own."""
     record = tables.op_MF[op, FIRST_RECORD]
@@ -67,7 +67,7 @@ def record_of(tables: Tables, homes_T: NDArray[np.int8], op: int) -> int:
     return int(record)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _recount(tables: Tables, state: State) -> None:
     """Prices and live bytes of the whole placement."""
     op_count = state.record_N.shape[0]
@@ -86,7 +86,7 @@ def _recount(tables: Tables, state: State) -> None:
     state.counter_F[LAST] = op_count - 1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def set_home(tables: Tables, state: State, t: int, home: int) -> None:
     """Move a tensor: live bytes and prices follow, the timeline waits for `retime`."""
     old = state.homes_T[t]

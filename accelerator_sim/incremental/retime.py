@@ -1,7 +1,6 @@
 """The timeline of a placement of which a few ops changed."""
 
-from numba import njit
-
+from accelerator_sim.compiled import compiled
 from accelerator_sim.incremental.state import (
     FIRST,
     KEPT,
@@ -21,7 +20,7 @@ SAME_BYTES = 1e-3
 """Two fillings of the ring that differ by less are one."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _same(state: State, i: int, tier_count: int) -> bool:
     """Whether the timeline under trial has at op `i` come back to what it was."""
     mark_SMF, queue_SMF, fetched_SML = state.mark_SMF, state.queue_SMF, state.fetched_SML
@@ -39,7 +38,7 @@ def _same(state: State, i: int, tier_count: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def retime(tables: Tables, state: State) -> float:
     """Latency in seconds with the changes since the last `keep` or `forget`.
 
@@ -136,14 +135,14 @@ def retime(tables: Tables, state: State) -> float:
     return float(total)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def forget(state: State) -> None:
     """End a trial whose changes have all been set back."""
     state.counter_F[FIRST] = state.record_N.shape[0]
     state.counter_F[LAST] = -1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def keep(state: State) -> None:
     """Make the move under trial, which `retime` has timed, the state."""
     mark_SMF, queue_SMF, fetched_SML = state.mark_SMF, state.queue_SMF, state.fetched_SML

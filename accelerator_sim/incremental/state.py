@@ -134,6 +134,8 @@ def empty_state(tables: Tables, homes_T: I8) -> State:
 def _streamed(problem: PlacementProblem) -> I64:
     """1 for weights and states that some op reads; outside the innermost tier they stream."""
     streamed_T = np.zeros(problem.tensor_count, np.int64)
+    if problem.accelerator.streaming.path != "ring":
+        return streamed_T
     for op in problem.workload.ops:
         for operand in op.operands:
             kind = problem.workload.tensors[operand.tensor].kind

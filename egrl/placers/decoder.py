@@ -10,9 +10,9 @@ ring reserved from the beginning.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from accelerator_sim.compiled import compiled
 from accelerator_sim.incremental.state import END, START, STREAMED, Tables, build_tables
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.value import TensorValues, value_tensors
@@ -93,7 +93,7 @@ def build_decoder(problem: PlacementProblem) -> Decoder:
     )
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def decode_kernel(
     tables: Tables,
     occupancy: Occupancy,

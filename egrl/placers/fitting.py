@@ -7,8 +7,9 @@ Tensors that live from the first op to the last are counted in `resident_L`, the
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from accelerator_sim.compiled import compiled
 
 
 class Occupancy(NamedTuple):
@@ -28,7 +29,7 @@ def empty_occupancy(tier_count: int, op_count: int) -> Occupancy:
     )
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@compiled
 def clear(occupancy: Occupancy) -> None:
     """Take everything out again."""
     occupancy.live_LN[:] = 0
@@ -36,7 +37,7 @@ def clear(occupancy: Occupancy) -> None:
     occupancy.resident_L[:] = 0
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@compiled
 def fits(
     occupancy: Occupancy, tier: int, start: int, end: int, size: int, capacity_bytes: int
 ) -> bool:
@@ -53,7 +54,7 @@ def fits(
     return bool(room >= 0)
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@compiled
 def occupy(occupancy: Occupancy, tier: int, start: int, end: int, size: int) -> None:
     """Place `size` bytes in a tier over `[start, end)`."""
     if end - start == occupancy.live_LN.shape[1]:

@@ -8,9 +8,9 @@ everything else is set back.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from accelerator_sim.compiled import compiled
 from accelerator_sim.incremental.live import tier_overflow
 from accelerator_sim.incremental.moves import set_home
 from accelerator_sim.incremental.retime import forget, keep, retime
@@ -29,7 +29,7 @@ RESOLUTION_S = 1e-15
 """A best placement is replaced by one that is better by at least this."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def random_below(random: NDArray[np.uint64], bound: int) -> np.int64:
     """A random number in `[0, bound)`; `random` holds the state of an xorshift64* generator."""
     x = random[0]
@@ -41,13 +41,13 @@ def random_below(random: NDArray[np.uint64], bound: int) -> np.int64:
     return np.int64(high % np.uint64(bound))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def random_unit(random: NDArray[np.uint64]) -> float:
     """A random number in `(0, 1]`."""
     return float((random_below(random, 1 << 30) + 1) / (1 << 30))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _victim(
     tables: Tables,
     state: State,
@@ -90,14 +90,14 @@ def _victim(
     return int(found)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _has_room(tables: Tables, state: State, t: int, home: int) -> bool:
     """Whether a tensor fits even if it were live where the tier is fullest."""
     room = -tier_overflow(tables, state, tables.tier_H[home])
     return bool(tables.size_bytes_TH[t, home] <= room)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _demoted_home(
     tables: Tables, state: State, t: int, k: int, vacated: int, random: NDArray[np.uint64]
 ) -> int:
@@ -116,7 +116,7 @@ def _demoted_home(
     return found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def search_steps(
     tables: Tables,
     state: State,

@@ -10,9 +10,9 @@ probability `elite_bias`. Every chromosome decodes to a placement that fits.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from accelerator_sim.compiled import compiled
 from accelerator_sim.engine import evaluate_batch
 from accelerator_sim.incremental.state import Tables
 from accelerator_sim.problem import PlacementProblem
@@ -182,7 +182,7 @@ def decode_keys(
     return homes_PT, decoded_P
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def decode_population(
     tables: Tables,
     occupancy: Occupancy,

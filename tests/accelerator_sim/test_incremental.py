@@ -12,9 +12,9 @@ from accelerator_sim.incremental.moves import build_state, reset, set_home
 from accelerator_sim.incremental.retime import forget, keep, retime
 from accelerator_sim.incremental.state import KEPT, LAST, TOTAL, build_tables
 from accelerator_sim.problem import PlacementProblem, build_problem
-from accelerator_sim.targets import load_target
+from accelerator_sim.targets import TARGETS, load_target
 from egrl.bench.random_graphs import random_workload
-from tests.accelerator_sim.cases import problems, random_homes
+from tests.accelerator_sim.cases import problems, random_homes, varied_workload
 
 SAME = 1e-11
 
@@ -54,6 +54,13 @@ def check_moves(problem: PlacementProblem, seed: int, moves: int) -> None:
 @given(problem=problems(max_ops=30), seed=st.integers(0, 2**32 - 1))
 def test_every_move_is_timed_as_by_the_engine(problem, seed):
     check_moves(problem, seed, 12)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_on_shipped_targets(target):
+    accelerator = load_target(target)
+    workload = varied_workload(7, 25, accelerator.default_type, fan_in=9)
+    check_moves(build_problem(workload, accelerator), 7, 12)
 
 
 @given(problem=problems(max_ops=8), seed=st.integers(0, 2**32 - 1))
