@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from accelerator_sim.accelerator import Accelerator, Streaming, Tier
+from accelerator_sim.mac_array import DirectConvolution, MacArray
 from accelerator_sim.quantity import Quantity
 from accelerator_sim.targets import load_target
 
@@ -15,6 +16,8 @@ MODES: tuple[list[Literal["replicated", "partitioned"]], ...] = (
     ["partitioned"],
     ["replicated", "partitioned"],
 )
+
+PATHS: tuple[Literal["ring", "direct"], ...] = ("ring", "ring", "direct")
 
 
 def quantity(value: float) -> Quantity:
@@ -51,7 +54,12 @@ def tier(
 
 
 def with_streaming(
-    base: Accelerator, prefetch_ops: int, slice_bytes: int, staging_bytes: int
+    base: Accelerator,
+    prefetch_ops: int,
+    slice_bytes: int,
+    staging_bytes: int,
+    path: Literal["ring", "direct"] = "ring",
+    refetch: bool = True,
 ) -> Accelerator:
     return replace(
         base,
@@ -59,8 +67,27 @@ def with_streaming(
             prefetch_ops=prefetch_ops,
             slice_bytes=slice_bytes,
             staging_bytes=staging_bytes,
+            path=path,
+            refetch=refetch,
             source="a test",
         ),
+    )
+
+
+def direct_convolution(base: MacArray) -> DirectConvolution:
+    """NVDLA's unit with the rates of another."""
+    return DirectConvolution(
+        rows=8,
+        columns=16,
+        full_rate_type=base.full_rate_type,
+        relative_rate=base.relative_rate,
+        source="a test",
+        input_channel_quantum=16,
+        output_channel_quantum=8,
+        space_to_depth="where-faster",
+        weight_channel_quantum=4,
+        winograd_speedup=quantity(2.25),
+        winograd_weight_ratio=quantity(16 / 9),
     )
 
 
@@ -96,6 +123,7 @@ def accelerators(draw: st.DrawFn, capacities: tuple[int, int] = (1 << 14, 1 << 2
     slice_bytes = draw(st.sampled_from((64, 1000, 65536)))
     ring_bytes = draw(st.sampled_from((0, 1, 5000, 1 << 19, 1 << 30)))
     cores = draw(st.sampled_from((1, 2, 3, 12)))
+    direct = None if base.mac_array is None else direct_convolution(base.mac_array)
     changed = replace(
         base,
         tiers=tiers,
@@ -106,7 +134,7 @@ def accelerators(draw: st.DrawFn, capacities: tuple[int, int] = (1 << 14, 1 << 2
         layout_channels=draw(st.sampled_from((1, 16, 48))),
         layout_exchange=draw(st.booleans()),
         groups=draw(st.sampled_from((1, 1, 4))),
-        mac_array=draw(st.sampled_from((base.mac_array, base.mac_array, None))),
+        mac_array=draw(st.sampled_from((base.mac_array, direct, None))),
         interconnect=replace(
             base.interconnect,
             bytes_per_s=quantity(draw(rates)),
@@ -115,5 +143,10 @@ def accelerators(draw: st.DrawFn, capacities: tuple[int, int] = (1 << 14, 1 << 2
         ),
     )
     return with_streaming(
-        changed, draw(st.integers(0, 8)), slice_bytes, 2 * slice_bytes + ring_bytes
+        changed,
+        draw(st.integers(0, 8)),
+        slice_bytes,
+        2 * slice_bytes + ring_bytes,
+        draw(st.sampled_from(PATHS)),
+        draw(st.booleans()),
     )
