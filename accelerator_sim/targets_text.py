@@ -1,5 +1,6 @@
 """An accelerator as a table: every number with its source, or the reason for assuming it."""
 
+import itertools
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -33,8 +34,14 @@ def targets_text(targets: Sequence[Accelerator]) -> str:
     return "\n".join(f"{t.name:<{width}}  {plain(t.description)}" for t in targets)
 
 
-def target_table(target: Accelerator) -> str:
-    """Every number of a target with its origin, lines separated by newlines."""
+def target_table(target: Accelerator, text: str = "") -> str:
+    """Every number of a target with its origin, lines separated by newlines.
+
+    Args:
+        target: to show.
+        text: of its file; the comment at its head, where the abbreviated sources are spelled out,
+            comes last.
+    """
     rows = list(_rows("", target))
     width = max(len(key) for key, _, _ in rows)
     lines = [f"{target.name}: {plain(target.description)}", ""]
@@ -46,6 +53,10 @@ def target_table(target: Accelerator) -> str:
         lines += ["", "Approximate:"]
         for entry in target.approximate:
             lines += textwrap.wrap(plain(entry), WIDTH, initial_indent="- ", subsequent_indent="  ")
+    comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    about = [plain(line[1:].strip()) for line in comment]
+    if about:
+        lines += ["", "About this file:", *(f"  {line}".rstrip() for line in about)]
     return "\n".join(lines)
 
 

@@ -52,12 +52,17 @@ def energy_parts(
             EnergyPart("tier", tier.name, fsum(moved) * tier.energy_j_per_byte.value)
             for tier, moved in zip(accelerator.tiers, moved_L, strict=True)
         ),
-        EnergyPart("leakage", "", accelerator.energy.leakage_w.value * timeline.latency_s),
+        EnergyPart("leakage", "", _leakage_j(accelerator, timeline)),
     ]
     other_j = timeline.energy_j - fsum(part.energy_j for part in parts)
     if abs(other_j) > TOLERANCE * abs(timeline.energy_j):
         parts.append(EnergyPart("other", "", other_j))
     return parts
+
+
+def _leakage_j(accelerator: Accelerator, timeline: Timeline) -> float:
+    """What the chip leaks meanwhile is shared by the inferences under way."""
+    return accelerator.energy.leakage_w.value * timeline.latency_s / accelerator.groups
 
 
 def _uses(

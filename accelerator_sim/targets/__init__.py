@@ -1,16 +1,17 @@
 """Accelerator files that the package ships, and the loader that checks any such file."""
 
 import os
-import tomllib
 from pathlib import Path
 
 import msgspec
 
 from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.targets.checks import problems_of
+from accelerator_sim.targets.toml_table import toml_table
 from graph_ir.errors import InputError
+from graph_ir.text import reason_of
 
-MAX_FILE_BYTES = 1 << 20
+MAX_FILE_BYTES = 1 << 18
 
 # Name of the target to the file beside this one.
 TARGETS: dict[str, str] = {
@@ -80,11 +81,9 @@ def parse_target(text: str, where: str) -> Accelerator:
         InputError: naming `where` and the key.
     """
     try:
-        accelerator = msgspec.convert(tomllib.loads(text), Accelerator)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"{where}: not valid TOML: {error}") from error
+        accelerator = msgspec.convert(toml_table(text, where), Accelerator)
     except msgspec.ValidationError as error:
-        raise InputError(f"{where}: {error}") from error
+        raise InputError(f"{where}: {reason_of(error)}") from error
     for key, problem in problems_of(accelerator):
         raise InputError(f"{where}: {key}: {problem}")
     return accelerator

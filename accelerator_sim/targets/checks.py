@@ -19,7 +19,16 @@ LARGEST = 1e18
 """No number of a file is larger, so that bytes fit 64 bits and seconds stay finite."""
 
 LARGEST_QUANTUM = 1 << 20
-"""Alignments and layouts that round sizes up further are taken for mistakes."""
+"""Alignments and layouts that round sizes up further are taken for mistakes; so are more cores,
+larger grids and deeper queues."""
+
+SMALLEST_SLICE = 64
+"""Bytes of a DMA transfer: smaller ones are no memory's, and a plan would list millions."""
+
+STREAMABLE_VIEWS = ("Transpose", "Slice", "Split", "Expand")
+
+LARGEST_TOLERANCE = 0.25
+"""A published peak that is further off is another device's."""
 
 RESOURCES = ("mac", "vector", "interconnect", "port")
 """What a report calls the units beside the tiers."""
@@ -48,6 +57,11 @@ def problems_of(a: Accelerator) -> Iterator[tuple[str, str]]:
             yield key, f"expected at least 1, got {getattr(a, key).value}"
     if a.cores.value != int(a.cores.value):
         yield "cores", f"expected a whole number, got {a.cores.value}"
+    if a.cores.value > LARGEST_QUANTUM:
+        yield "cores", f"expected at most {LARGEST_QUANTUM}, got {a.cores.value:g}"
+    for view in a.streamed_views:
+        if view not in STREAMABLE_VIEWS:
+            yield "streamed_views", f"expected some of {', '.join(STREAMABLE_VIEWS)}, got {view!a}"
     if not 1 <= a.groups <= LARGEST_QUANTUM:
         yield "groups", f"expected 1 to {LARGEST_QUANTUM}, got {a.groups}"
     if not 1 <= a.layout_channels <= LARGEST_QUANTUM:
@@ -70,10 +84,15 @@ def _name_problems(a: Accelerator) -> Iterator[tuple[str, str]]:
                 f"expected letters, digits, '.', '_' or '-', and none of {', '.join(RESOURCES)}, "
                 f"got {tier.name!a}",
             )
-    for table in (a.vector_unit.lanes, a.energy.mac_j, getattr(a.mac_array, "relative_rate", {})):
+    for where, table in (
+        ("vector_unit.lanes", a.vector_unit.lanes),
+        ("energy.mac_j", a.energy.mac_j),
+        ("mac_array.relative_rate", getattr(a.mac_array, "relative_rate", {})),
+    ):
         for key in table:
             if [part in BITS for part in key.split("*")] not in ([True], [True, True]):
-                yield f"{key!a}", f"expected a type of {', '.join(BITS)}, or two with * between"
+                known = ", ".join(BITS)
+                yield f"{where}.{key!a}", f"expected a type of {known}, or two with * between"
 
 
 def _integer_problems(path: str, value: object) -> Iterator[tuple[str, str]]:
@@ -127,8 +146,14 @@ def _tier_problems(a: Accelerator) -> Iterator[tuple[str, str]]:
     inner_bytes = a.tiers[-1].capacity_bytes.value
     if len(a.tiers) > 1:
         s = a.streaming
-        if s.prefetch_ops < 0 or s.slice_bytes < 1:
-            yield "streaming", "expected prefetch_ops >= 0 and slice_bytes >= 1"
+        if not 0 <= s.prefetch_ops <= LARGEST_QUANTUM:
+            expected = f"expected 0 to {LARGEST_QUANTUM}"
+            yield "streaming.prefetch_ops", f"{expected}, got {s.prefetch_ops}"
+        if s.slice_bytes < SMALLEST_SLICE:
+            yield (
+                "streaming.slice_bytes",
+                f"expected at least {SMALLEST_SLICE}, got {s.slice_bytes}",
+            )
         if not 2 * s.slice_bytes <= s.staging_bytes <= inner_bytes:
             yield (
                 "streaming.staging_bytes",
@@ -163,8 +188,10 @@ def _unit_problems(a: Accelerator) -> Iterator[tuple[str, str]]:
     if a.mac_array is None:
         return
     array = a.mac_array
-    if array.rows < 1 or array.columns < 1 or array.macs_per_cycle < 1:
-        yield "mac_array", "expected extents of at least 1"
+    for key in ("rows", "columns", "depth"):
+        if not 1 <= getattr(array, key, 1) <= LARGEST_QUANTUM:
+            expected = f"expected 1 to {LARGEST_QUANTUM}"
+            yield f"mac_array.{key}", f"{expected}, got {getattr(array, key)}"
     port = getattr(array, "operand_port", None)
     if port is not None:
         for key, got, least in (
@@ -172,8 +199,9 @@ def _unit_problems(a: Accelerator) -> Iterator[tuple[str, str]]:
             ("weight_tiles", port.weight_tiles, 0),
             ("accumulator_bytes", port.accumulator_bytes, 1),
         ):
-            if got < least:
-                yield f"mac_array.operand_port.{key}", f"expected at least {least}, got {got}"
+            if not least <= got <= LARGEST_QUANTUM:
+                expected = f"expected {least} to {LARGEST_QUANTUM}"
+                yield f"mac_array.operand_port.{key}", f"{expected}, got {got}"
     if not array.source:
         yield "mac_array.source", "expected a source"
     for pair, rate in array.relative_rate.items():
@@ -194,9 +222,11 @@ def _unit_problems(a: Accelerator) -> Iterator[tuple[str, str]]:
         yield "default_type", f"mac_array has no rate for {default_pair}"
     peak = a.published_peak
     if peak is not None:
-        for key in ("ops_per_s", "tolerance"):
-            if not 0 < getattr(peak, key) <= LARGEST:
-                yield f"published_peak.{key}", f"expected more than 0, got {getattr(peak, key)}"
+        if not 0 < peak.ops_per_s <= LARGEST:
+            yield "published_peak.ops_per_s", f"expected more than 0, got {peak.ops_per_s}"
+        if not 0 < peak.tolerance <= LARGEST_TOLERANCE:
+            expected = f"expected more than 0, at most {LARGEST_TOLERANCE}"
+            yield "published_peak.tolerance", f"{expected}, got {peak.tolerance}"
         if not peak.source:
             yield "published_peak.source", "expected a source"
         rate_quantity = array.relative_rate.get(peak.type_pair)

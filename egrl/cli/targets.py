@@ -10,18 +10,19 @@ def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = verbs.add_parser("targets", help="list, show and check accelerators")
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--show", metavar="NAME", help="every number with its source")
+    choice.add_argument("--show", metavar="NAME|FILE.toml", help="every number with its source")
     choice.add_argument("--check", metavar="FILE", help="whether a TOML file is a valid target")
     parser.set_defaults(command=command)
 
 
 def command(args: argparse.Namespace) -> int:
     """List, show or check."""
-    from accelerator_sim.targets import TARGETS, load_target
+    from accelerator_sim.targets import TARGETS, load_target, parse_target, target_text
     from accelerator_sim.targets_text import target_table, targets_text
 
     if args.show is not None:
-        print(target_table(load_target(args.show)))
+        text, where = target_text(args.show)
+        print(target_table(parse_target(text, where), text))
     elif args.check is not None:
         # A file, also where it is called like a shipped target.
         path = args.check if os.sep in args.check else f".{os.sep}{args.check}"

@@ -71,7 +71,42 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         "staging_bytes = 131071",
         "streaming.staging_bytes: expected at least two slices",
     ),
-    "negative prefetch": ("prefetch_ops = 8", "prefetch_ops = -1", "streaming: expected prefetch"),
+    "negative prefetch": ("prefetch_ops = 8", "prefetch_ops = -1", "streaming.prefetch_ops"),
+    "endless prefetch": ("prefetch_ops = 8", f"prefetch_ops = {10**12}", "streaming.prefetch_ops"),
+    "transfers of a byte": ("slice_bytes = 65536", "slice_bytes = 1", "streaming.slice_bytes"),
+    "a grid beyond any chip": ("rows = 32", f"rows = {10**12}", "mac_array.rows: expected 1 to"),
+    "a negative grid": ("rows = 32\ncolumns = 32", "rows = -32\ncolumns = -32", "mac_array.rows"),
+    "cores beyond any chip": ("cores = { value = 12", "cores = { value = 1e12", "cores: expected"),
+    "a view that none streams": ('["Transpose", ', '["Transpoze", ', "streamed_views: expected"),
+    "a peak that matches anything": ("tolerance = 0.05", "tolerance = 10", "peak.tolerance"),
+    "a number of many digits": ("schema = 1", "schema = " + "9" * 1900, "schema"),
+    "a number beyond the reader": ("schema = 1", "schema = " + "9" * 10_000, "line 7: expected"),
+    "a key of many parts": ("schema = 1", "a." * 50_000 + "a = 1", "line 7: expected at most"),
+    "a key with a terminal's code": ("schema = 1", '"a\\u001b[2J\\nb" = 1', "unknown field"),
+    "negative bursts": (
+        "alignment_bytes = 64", "alignment_bytes = 64\nburst_bytes = -1", "tiers.DRAM.burst_bytes",
+    ),
+    "a stream that stands still": (
+        "alignment_bytes = 64",
+        'alignment_bytes = 64\nstream_bytes_per_s = { input = { value = 0, source = "x" } }',
+        "tiers.DRAM.stream_bytes_per_s.input",
+    ),
+    "a stream of no kind": (
+        "alignment_bytes = 64",
+        'alignment_bytes = 64\nstream_bytes_per_s = { inputs = { value = 1, source = "x" } }',
+        "'inputs'",
+    ),
+    "no tier to write": (
+        'activation_modes = ["replicated"]',
+        'activation_modes = ["replicated"]\nread_only = true',
+        "tiers.SRAM.read_only",
+    ),
+    "an unknown tiling": ("[streaming]", '[tiling]\nrule = "magic"\n[streaming]', "'magic'"),
+    "a family that is none": (
+        "[interconnect]",
+        '[vector_unit.family_rate]\nsotfmax = { value = 1, source = "x" }\n[interconnect]',
+        "vector_unit.family_rate.sotfmax",
+    ),
     "missing source": (
         'read_bytes_per_s = { value = 680e9, source = "[WC] 680 GB/s" }',
         "read_bytes_per_s = { value = 680e9 }",
@@ -131,7 +166,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "alignment of nothing": ("alignment_bytes = 64", "alignment_bytes = 0", "alignment_bytes"),
     "another schema": ("schema = 1", "schema = 2", "schema: expected 1, got 2"),
     "a key given twice": ("schema = 1", "schema = 1\nschema = 1", "not valid TOML"),
-    "deeper than any reader": ("schema = 1", "schema = " + "[" * 200_000, "not valid TOML"),
+    "deeper than any reader": ("schema = 1", "schema = " + "[\n" * 50_000, "not valid TOML"),
 }  # fmt: skip
 
 
@@ -145,7 +180,7 @@ def test_broken_file(case: str, tmp_path: Path) -> None:
     message = str(caught.value)
     assert str(path) in message
     assert expected in message
-    assert "\n" not in message
+    assert message.isprintable()
     assert caught.value.exit_code == 2
 
 

@@ -23,7 +23,11 @@ from accelerator_sim.html.energy_parts import energy_parts
 from accelerator_sim.html.move_costs import move_costs
 from accelerator_sim.html.page import LIBRARY, SCRIPTS
 from accelerator_sim.html.waterfall import waterfall
+from accelerator_sim.problem import build_problem
+from accelerator_sim.reference_engine import simulate
 from accelerator_sim.report_case import ReportCase
+from accelerator_sim.targets import load_target
+from accelerator_sim.throughput import grouped
 from graph_ir.errors import InputError
 from tests.report.cases import TARGETS, simulated
 from tests.report.html_cases import HOSTILE, html_case
@@ -180,6 +184,20 @@ def test_the_parts_of_the_energy_add_up(target, seed):
     assert "other" not in [part.kind for part in parts]
     leakage = next(part for part in parts if part.kind == "leakage")
     assert leakage.energy_j == problem.accelerator.energy.leakage_w.value * timeline.latency_s
+
+
+@pytest.mark.parametrize("groups", [2, 12])
+def test_the_parts_of_the_energy_add_up_in_throughput_mode(groups):
+    workload = simulated(3, 12, "nnp-i")[0].workload
+    problem = build_problem(workload, grouped(load_target("nnp-i"), groups))
+    homes = [0] * len(workload.tensors)
+    timeline = simulate(problem, homes)
+    parts = energy_parts(problem, homes, timeline)
+    assert isclose(fsum(part.energy_j for part in parts), timeline.energy_j, rel_tol=1e-9)
+    assert "other" not in [part.kind for part in parts]
+    leakage = next(part for part in parts if part.kind == "leakage")
+    spent = problem.accelerator.energy.leakage_w.value * timeline.latency_s
+    assert isclose(leakage.energy_j, spent / groups, rel_tol=1e-12)
 
 
 @pytest.mark.parametrize("target", ["imxrt1170", "nvdla-small", "tpu-v5e", "ethos-u85-512"])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from accelerator_sim.report_csv import FIXED_COLUMNS, report_csv
 from accelerator_sim.report_text import WIDTH, report_text
-from accelerator_sim.targets import TARGETS, load_target
+from accelerator_sim.targets import TARGETS, load_target, target_text
 from accelerator_sim.targets_text import target_table, targets_text
 from accelerator_sim.units import bytes_text, number_text, plain, seconds_text
 from tests.report.cases import report_of
@@ -95,8 +96,12 @@ def test_csv_has_a_row_per_op_that_reads_back():
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_target_is_shown_with_every_number_and_its_origin(name):
     target = load_target(name)
-    text = target_table(target)
-    assert_fits(text)
+    source, _ = target_text(name)
+    text = target_table(target, source)
+    assert_fits(text[: text.index("\nAbout this file:")])
+    # Abbreviated sources are spelled out.
+    for short in set(re.findall(r"\[[A-Z0-9]{1,3}\]", target_table(target))):
+        assert short in text[text.index("\nAbout this file:") :], short
     joined = " ".join(text.split())
     for tier in target.tiers:
         for field in ("capacity_bytes", "read_bytes_per_s", "latency_s", "energy_j_per_byte"):
