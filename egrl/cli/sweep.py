@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from egrl.cli.errors import INTERRUPTED
+from egrl.cli.errors import BUG, INTERRUPTED
 from egrl.cli.files import check_writable, write_file
 from egrl.cli.parser import Verbs
 from egrl.cli.values import extents, positive_number, whole_number
@@ -79,7 +79,7 @@ def command(args: argparse.Namespace) -> int:
 
     from egrl.cli.progress import shown_progress
     from egrl.sweep.result import sweep_json
-    from egrl.sweep.run import SweepInterrupted, run_sweep
+    from egrl.sweep.run import SweepBrokenError, SweepInterrupted, run_sweep
     from egrl.sweep.text import sweep_text
 
     code = 0
@@ -97,10 +97,11 @@ def command(args: argparse.Namespace) -> int:
                 processes=processes,
                 progress=progress,
             )
-    except SweepInterrupted as interrupt:
-        sweep, code = interrupt.sweep, INTERRUPTED
+    except (SweepInterrupted, SweepBrokenError) as stop:
+        broken = isinstance(stop, SweepBrokenError)
+        sweep, code = stop.sweep, BUG if broken else INTERRUPTED
         done = f"{len(sweep.points)} of {sweep.point_count} points were finished"
-        print(f"egrl: interrupted: {done}", file=sys.stderr)
+        print(f"egrl: {f'error: {stop}' if broken else 'interrupted'}: {done}", file=sys.stderr)
         if not sweep.points:
             return code
     written = _write(args.out, args.html, sweep)

@@ -18,7 +18,7 @@ from egrl.sweep.keys import with_value
 from egrl.sweep.model import LowerTask, batch_dimension, lowered_workload
 from egrl.sweep.point import PlaceTask, place_point
 from egrl.sweep.result import AxisValues, Sweep, SweepPoint
-from egrl.sweep.workers import run_tasks
+from egrl.sweep.workers import WorkerDiedError, run_tasks
 from graph_ir.errors import InputError
 from graph_ir.workload import Workload
 
@@ -35,6 +35,18 @@ class SweepInterrupted(KeyboardInterrupt):
 
     def __init__(self, sweep: Sweep) -> None:
         super().__init__()
+        self.sweep = sweep
+
+
+class SweepBrokenError(RuntimeError):
+    """A process died, for example for lack of memory.
+
+    Attributes:
+        sweep: the finished part.
+    """
+
+    def __init__(self, reason: str, sweep: Sweep) -> None:
+        super().__init__(reason)
         self.sweep = sweep
 
 
@@ -68,6 +80,7 @@ def run_sweep(
     Raises:
         InputError: an axis, a value or the model is wrong; nothing was simulated then.
         SweepInterrupted: an interrupt, with what was finished.
+        SweepBrokenError: a process died, likewise.
     """
     accelerator = load_target(target)
     parse_budget(budget)
@@ -103,6 +116,8 @@ def run_sweep(
                 progress(f"{len(points)} of {len(grid)}: {where}: {found}", math.nan)
     except KeyboardInterrupt as interrupt:
         raise SweepInterrupted(_with_points(empty, points)) from interrupt
+    except WorkerDiedError as died:
+        raise SweepBrokenError(str(died), _with_points(empty, points)) from died
     return _with_points(empty, points)
 
 

@@ -29,6 +29,10 @@ THREAD_VARIABLES = (
 STOP_SECONDS = 3.0
 
 
+class WorkerDiedError(RuntimeError):
+    """A process ended without an answer."""
+
+
 def run_tasks(
     execute: Callable[[Task], Result], tasks: Sequence[Task], processes: int
 ) -> Generator[tuple[int, Result], None, None]:
@@ -44,7 +48,7 @@ def run_tasks(
 
     Raises:
         EgrlError: the first that a task raised.
-        RuntimeError: a process died.
+        WorkerDiedError: a process did not answer.
     """
     if min(processes, len(tasks)) <= 1:
         for index, task in enumerate(tasks):
@@ -128,14 +132,14 @@ class _Workers:
         try:
             connection.send(task)
         except OSError as error:
-            raise RuntimeError("a process of the sweep died") from error
+            raise WorkerDiedError("a process of the sweep died") from error
         return index
 
     def _receive(self, connection: Connection) -> object:
         try:
             outcome = connection.recv()
         except (EOFError, OSError) as error:
-            raise RuntimeError("a process of the sweep died (out of memory?)") from error
+            raise WorkerDiedError("a process of the sweep died (out of memory?)") from error
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
@@ -161,6 +165,8 @@ def _serve(connection: Connection, execute: Callable[[Task], Result]) -> None:
         try:
             task = connection.recv()
         except (EOFError, OSError):
+            # On the way out already: what unwinds the interpreter's exit is only noise.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             return
         outcome: object
         try:

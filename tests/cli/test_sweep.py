@@ -160,3 +160,24 @@ def test_an_interrupt_keeps_the_finished_points(folder, tmp_path):
     assert "of 8 points were finished" in err
     assert "of 8 points were finished" in out
     assert 2 <= len(table.read_text().splitlines()) < 9
+
+
+def test_a_process_that_is_killed_does_not_take_the_finished_points_along(folder, tmp_path):
+    table = tmp_path / "points.csv"
+    model = str(folder / "model.onnx")
+    command = [sys.executable, "-m", "egrl", "sweep", model, "--vary",
+               "SRAM.capacity_bytes=1MiB,2MiB,3MiB,4MiB,5MiB,6MiB,7MiB,8MiB", "--placer", "guided",
+               "--budget", "3s", "--processes", "2", "-o", str(table)]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "sweep: reading model.onnx\n"
+    assert process.stderr.readline().startswith("sweep: 1 of 8: SRAM.capacity_bytes=")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+    os.kill(int(workers[0]), signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "egrl: error: a process of the sweep died (out of memory?): " in err
+    assert "Traceback" not in err
+    assert "of 8 points were finished" in out
+    assert 2 <= len(table.read_text().splitlines()) < 9
