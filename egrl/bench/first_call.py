@@ -1,11 +1,10 @@
 """Seconds from the start of a process to its first evaluation: `python -m egrl.bench.first_call`.
 
-The workload is a pickle in the file that the first argument names, written by `egrl bench engine`
-in the same run; reading and lowering a model take as long as the model is large.
+The workload is JSON in the file that the first argument names, written by `egrl bench engine` in
+the same run; reading and lowering a model take as long as the model is large.
 """
 
 import os
-import pickle
 import resource
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from accelerator_sim.engine import evaluate
@@ -31,7 +31,7 @@ def first_call_s(workload: Workload, target: str, cold: bool) -> tuple[float, fl
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "workload"
-        file.write_bytes(pickle.dumps(workload))
+        file.write_bytes(msgspec.json.encode(workload))
         environment = dict(os.environ)
         if cold:
             environment["NUMBA_CACHE_DIR"] = folder
@@ -50,7 +50,7 @@ def first_call_s(workload: Workload, target: str, cold: bool) -> tuple[float, fl
 
 def main() -> None:
     """Evaluate once."""
-    workload = pickle.loads(Path(sys.argv[1]).read_bytes())
+    workload = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Workload)
     problem = build_problem(workload, load_target(sys.argv[2]))
     evaluate(problem, np.zeros(problem.tensor_count, np.int8))
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from accelerator_sim.accelerator import Accelerator
+from accelerator_sim.cost.traffic import operand_use
 from accelerator_sim.engine import evaluate
 from accelerator_sim.plan import IMAGE_TENSOR, STAGING_TENSOR, Copy, Plan
 from accelerator_sim.plan_builder import build_plan
@@ -57,13 +58,17 @@ def streams(planned: Planned) -> dict[tuple[int, str], int]:
         )
         for operand, passes in zip(op.operands, variant.passes, strict=True):
             tensor = problem.workload.tensors[operand.tensor]
+            home = problem.homes[homes[operand.tensor]]
+            ratio = float(problem.stored_ratio_T[operand.tensor])
+            use = operand_use(
+                operand, tensor.kind, home, variant, passes, problem.accelerator, ratio
+            )
             if (
-                tensor.kind in (TensorKind.WEIGHT, TensorKind.STATE)
-                and not operand.is_write
-                and problem.homes[homes[operand.tensor]].tier != inner
+                use.stream_tier >= 0
+                and home.tier != inner
                 and operand.traffic_bytes >= tensor.size_bytes > 0
             ):
-                result[i, tensor.name] += passes
+                result[i, tensor.name] += use.fetches
     return dict(result)
 
 

@@ -52,11 +52,7 @@ def slow_overflow(problem: PlacementProblem, homes: list[int]) -> int:
                     stored = int(np.ceil(round(rows * padded, 6)))
                 if home.mode == "partitioned":
                     stored = -(-stored // accelerator.core_count)
-<<<<<<< ours
                 if tier.scope == "shared" and tensor.kind.value != "weight":
-=======
-                if home.mode == "shared" and tensor.kind.value != "weight":
->>>>>>> theirs
                     stored *= accelerator.groups
                 live += -(-stored // tier.alignment_bytes) * tier.alignment_bytes
             if k == len(accelerator.tiers) - 1 and uses_staging(problem, homes):

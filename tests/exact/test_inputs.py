@@ -103,7 +103,7 @@ def test_tensors_that_fit_nowhere() -> None:
     accelerator = load_target("nnp-i")
     for tier in range(3):
         accelerator = with_capacity(accelerator, tier, 1000)
-    with pytest.raises(UnmetRequirementError, match=r"tensor input: needs .* DRAM, where inputs"):
+    with pytest.raises(UnmetRequirementError, match=r"tensor input needs .* DRAM, where inputs"):
         build_problem(workload, accelerator)
     # The outermost tier may be the small one.
     workload = random_workload(20, np.random.default_rng(0))

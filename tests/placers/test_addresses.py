@@ -54,7 +54,8 @@ def peak_shares(problem: PlacementProblem, homes: list[int]) -> list[float]:
     ["native", "acts-first", "greedy", "greedy-dp", "random", "anneal", "guided", "random-key"],
 )
 def test_what_is_returned_has_addresses(name, target):
-    problem = random_problem(target, 3, 40, 0.05)
+    # A third of the Ethos's SRAM is the ring: more of it, or hardly any tensor fits the rest.
+    problem = random_problem(target, 3, 40, 0.3 if target.startswith("ethos") else 0.05)
     budget = Budget(evaluations=9_000)
     result = PLACERS[name]().place(problem, budget, np.random.default_rng(0))
     shares = peak_shares(problem, result.homes_T.tolist())

@@ -35,8 +35,8 @@ def test_big_copies_take_their_time(direction: str, rate: float) -> None:
     began = time.perf_counter()
     due_s = move(limiter, 64, began, direction)
     ended = time.perf_counter()
-    # The memory's own clock is exact; the thread is never there before it.
-    assert due_s - began == pytest.approx(64 * SLICE / rate, rel=1e-9)
+    # The memory's own clock is exact but for rounding; the thread is never there before it.
+    assert due_s - began == pytest.approx(64 * SLICE / rate, abs=1e-8)
     assert ended >= due_s
     assert limiter.moved_bytes == 64 * SLICE
 
@@ -46,7 +46,7 @@ def test_an_idle_memory_saves_nothing() -> None:
     move(limiter, 4, None)
     time.sleep(0.02)
     began = time.perf_counter()
-    assert move(limiter, 8, began) - began == pytest.approx(8 * SLICE / 1e8, rel=1e-9)
+    assert move(limiter, 8, began) - began == pytest.approx(8 * SLICE / 1e8, abs=1e-8)
 
 
 def test_time_before_the_call_counts_where_there_was_work() -> None:
