@@ -207,9 +207,17 @@ def _allowed(
             pinned = (
                 ", where inputs and outputs are," if io else ", the largest memory it may be in,"
             )
+            streamed = tensor.kind in STREAMED_KINDS
+            modes = largest.weight_modes if streamed else largest.activation_modes
+            needed_bytes = min(
+                int(size_TH[t, h])
+                for h, home in enumerate(homes)
+                if accelerator.tiers[home.tier] is largest
+                and (home.mode == "shared" or home.mode in modes)
+            )
             raise UnmetRequirementError(
                 f"{accelerator.name}: tiers.{largest.name}.capacity_bytes: tensor "
-                f"{_shown(tensor.name)} needs {int(size_TH[t].min())} bytes, and {largest.name}"
+                f"{_shown(tensor.name)} needs {needed_bytes} bytes, and {largest.name}"
                 f"{pinned} has {int(largest.capacity_bytes.value)}"
             )
     return allowed_TH

@@ -32,3 +32,14 @@ def test_a_tensor_larger_than_every_memory(kind: TensorKind, where: str) -> None
     with pytest.raises(UnmetRequirementError) as caught:
         build_problem(workload(kind), replace(base, tiers=tiers))
     assert where in str(caught.value)
+
+
+def test_a_share_that_would_fit_but_may_not_be_made_is_not_the_need() -> None:
+    base = load_target("nnp-i")
+    tiers = [
+        replace(tier, capacity_bytes=quantity(size))
+        for tier, size in zip(base.tiers, (2048, 1024, 4096), strict=True)
+    ]
+    tiers[2] = replace(tiers[2], activation_modes=["replicated", "partitioned"])
+    with pytest.raises(UnmetRequirementError, match=r"needs 8192 bytes, and SRAM.* has 4096"):
+        build_problem(workload(TensorKind.WEIGHT), replace(base, tiers=tiers))
