@@ -70,7 +70,7 @@ def test_columns_in_another_order_and_fewer_rows(tool, tmp_path, request):
     ("tool", "column", "value", "words"),
     [
         (onnxim, "array", "128", "array: expected rows x columns"),
-        (onnxim, "array", "0x0", "mac_array: expected extents of at least 1"),
+        (onnxim, "array", "0x0", "mac_array.rows: expected 1 to"),
         (onnxim, "precision_bytes", "3", "precision_bytes: expected one of 1, 2, 4"),
         (onnxim, "dram_gbs", "0", "dram_gbs: expected a number above 0"),
         (onnxim, "kind", "pool", "kind: expected one of gemm, conv, fc"),
