@@ -27,11 +27,17 @@ TARGETS: dict[str, str] = {
     "ane-m4": "ane-m4.toml",
     "imxrt1170": "imxrt1170.toml",
     "ethos-u55-128": "ethos-u55-128.toml",
+    "ethos-u55-128-sram-only": "ethos-u55-128-sram-only.toml",
     "ethos-u55-256": "ethos-u55-256.toml",
     "ethos-u55-256-sram-only": "ethos-u55-256-sram-only.toml",
     "ethos-u65-512": "ethos-u65-512.toml",
+    "ethos-u65-512-shared-sram": "ethos-u65-512-shared-sram.toml",
+    "ethos-u65-512-sram-only": "ethos-u65-512-sram-only.toml",
     "ethos-u85-512": "ethos-u85-512.toml",
+    "ethos-u85-512-shared-sram": "ethos-u85-512-shared-sram.toml",
+    "ethos-u85-512-sram-only": "ethos-u85-512-sram-only.toml",
     "ethos-u85-2048": "ethos-u85-2048.toml",
+    "ethos-u85-2048-shared-sram": "ethos-u85-2048-shared-sram.toml",
     "ethos-u85-2048-sram-only": "ethos-u85-2048-sram-only.toml",
 }
 

@@ -302,6 +302,13 @@ PUBLISHED["ethos-u85-2048"] = {
     "SRAM B/s": 64e9,
 }
 PUBLISHED["ethos-u85-2048-sram-only"] = {"MACs a cycle and core": 2048, "SRAM B/s": 64e9}
+# The same machines in their other memory modes: the memory's size is the integrator's.
+PUBLISHED["ethos-u55-128-sram-only"] = {"MACs a cycle and core": 128, "SRAM B/s": 4e9}
+PUBLISHED["ethos-u65-512-sram-only"] = {"MACs a cycle and core": 512, "SRAM B/s": 16e9}
+PUBLISHED["ethos-u85-512-sram-only"] = {"MACs a cycle and core": 512, "SRAM B/s": 32e9}
+PUBLISHED["ethos-u65-512-shared-sram"] = PUBLISHED["ethos-u65-512-sram-only"] | {"DRAM B/s": 12e9}
+PUBLISHED["ethos-u85-512-shared-sram"] = PUBLISHED["ethos-u85-512-sram-only"] | {"DRAM B/s": 12e9}
+PUBLISHED["ethos-u85-2048-shared-sram"] = PUBLISHED["ethos-u85-2048-sram-only"] | {"DRAM B/s": 24e9}
 # A twelfth of LLC, DRAM and peak; the M.2 card's 50 TOPS with 10 cores.
 PUBLISHED["nnp-i-1core"] = PUBLISHED["nnp-i"] | {
     "cores": 1,
