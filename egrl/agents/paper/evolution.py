@@ -45,18 +45,19 @@ def next_generation(
             slot = unselected.pop()
             result[slot] = take_over(migrant, result[slot], logits)
     protected = _copy_elites(result, population, elites, unselected, offspring)
-    pairs = list(zip(unselected[::2], unselected[1::2], strict=False))
-    if len(unselected) % 2 and offspring:
-        pairs.append((unselected[-1], offspring[int(rng.integers(len(offspring)))]))
-    for i, j in pairs:
+    parents = offspring or elites
+    for position in range(0, len(unselected), 2):
+        slots = unselected[position : position + 2]
         elite = population[elites[int(rng.integers(len(elites)))]]
-        parents = [k for k in offspring if k != j] or elites
         other = population[parents[int(rng.integers(len(parents)))]]
-        result[i], result[j] = cross(
-            take_over(elite, result[i], logits),
-            take_over(other, result[j], logits),
+        children = cross(
+            take_over(elite, result[slots[0]], logits),
+            take_over(other, result[slots[-1]], logits),
             logits, config, rng,
         )  # fmt: skip
+        # An odd one out keeps the first child.
+        for slot, child in zip(slots, children, strict=False):
+            result[slot] = child
     for i, j in zip(offspring[::2], offspring[1::2], strict=False):
         if rng.random() < config.crossover_probability:
             result[i], result[j] = cross(result[i], result[j], logits, config, rng)

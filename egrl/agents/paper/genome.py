@@ -55,7 +55,10 @@ def normalised(priors_NSH: F64) -> F64:
     shifted_NSH = priors_NSH - priors_NSH.min()
     sums_NS1 = shifted_NSH.sum(axis=-1, keepdims=True)
     uniform = 1.0 / priors_NSH.shape[-1]
-    return np.where(sums_NS1 > 0, shifted_NSH / np.where(sums_NS1 > 0, sums_NS1, 1.0), uniform)
+    rows_NSH: F64 = np.where(
+        sums_NS1 > 0, shifted_NSH / np.where(sums_NS1 > 0, sums_NS1, 1.0), uniform
+    )
+    return rows_NSH
 
 
 def seeded(genome: BoltzmannGenome, logits_NSH: F64) -> BoltzmannGenome:
@@ -76,5 +79,5 @@ def sample_map(genome: BoltzmannGenome, rng: np.random.Generator) -> NDArray[np.
     cumulative_NSH = probabilities(genome).cumsum(axis=-1)
     draw_NS1 = rng.random((*cumulative_NSH.shape[:-1], 1))
     # The last sum may be a hair below one.
-    index_NS = (draw_NS1 >= cumulative_NSH[..., :-1]).sum(axis=-1)
-    return index_NS.astype(np.int8)
+    map_NS: NDArray[np.int8] = (draw_NS1 >= cumulative_NSH[..., :-1]).sum(axis=-1, dtype=np.int8)
+    return map_NS

@@ -152,14 +152,16 @@ class _Run:
         with torch.no_grad():
             logits = functional_call(self.policy, weights, (nodes_BNF, self.state.topology))[0]
         # Mutation may drive weights so high that their sums overflow.
-        return np.nan_to_num(logits.numpy().astype(np.float64))
+        logits_NSH: F64 = np.nan_to_num(logits.numpy().astype(np.float64))
+        return logits_NSH
 
     def _act(self, genome: Genome) -> I8:
         if isinstance(genome, BoltzmannGenome):
             return sample_map(genome, self.rng)
         at_rest = self.map_NS is self.empty_NS
         logits_NSH = self.logits(genome) if at_rest else self._forward(genome, self.map_NS)
-        return logits_NSH.argmax(axis=2).astype(np.int8)
+        map_NS: I8 = logits_NSH.argmax(axis=2).astype(np.int8)
+        return map_NS
 
     def _evaluate(self, genomes: list[Genome]) -> F64:
         """Fitness of each: the reward of one map. What the budget leaves out has none."""
