@@ -124,7 +124,8 @@ class Learner:
         self, loss: Tensor, network: torch.nn.Module, optimizer: torch.optim.Optimizer
     ) -> None:
         if not torch.isfinite(loss):
-            raise EgrlError(f"learner: the loss of the {type(network).__name__} is {float(loss)}")
+            value = float(loss.detach())
+            raise EgrlError(f"learner: the loss of the {type(network).__name__} is {value}")
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         clip_grad_norm_(network.parameters(), self.config.gradient_norm)
