@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from egrl.agents.paper.config import FAST, PaperConfig
 from egrl.agents.paper.genome import BoltzmannGenome
@@ -14,6 +16,8 @@ from egrl.agents.paper.train import _Run
 from egrl.placers import PLACERS
 from egrl.placers.base import Budget, Search
 from egrl.placers.egrl_paper import EgrlPaper
+from graph_ir.errors import UnmetRequirementError
+from tests.accelerator_sim.cases import problems
 from tests.placers.support import TARGETS, check_result, random_problem
 
 SMALL = {"hidden": 8, "depth": 2, "heads": 2, "batch": 4, "gradient_steps_per_evaluation": 0.1}
@@ -42,11 +46,25 @@ def place(problem, config, evaluations, seed=0):
 @pytest.mark.parametrize("config", [QUICK, PUBLISHED], ids=["fast", "paper"])
 @pytest.mark.parametrize("target", TARGETS)
 def test_feasible_and_within_its_budget(target, config):
-    for seed, ops, evaluations in ((1, 1, 30), (2, 9, 47)):
+    for seed, ops, evaluations in ((1, 1, 3), (2, 9, 47)):
         problem = random_problem(target, seed, ops)
         result = place(problem, config, evaluations)
         check_result(problem, result)
         assert evaluations <= result.evaluations <= evaluations + 8
+
+
+@settings(max_examples=25)
+@given(
+    problem=problems(max_ops=12),
+    seed=st.integers(0, 2**32 - 1),
+    ablation=st.sampled_from(["none", "boltzmann-only", "boltzmann-only", "sac-only"]),
+)
+def test_on_machines_far_from_any_real_one(problem, seed, ablation):
+    try:
+        result = place(problem, replace(QUICK, ablation=ablation, depth=1), 30, seed)
+    except UnmetRequirementError:
+        return
+    check_result(problem, result)
 
 
 @pytest.mark.parametrize("ablation", ["boltzmann-only", "gnn-only", "no-learner", "sac-only"])
@@ -61,13 +79,16 @@ def test_ablations_lack_what_they_say(ablation):
     assert (run.learner is None) == (ablation in ("boltzmann-only", "no-learner"))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_it_beats_where_it_began(seed):
+@pytest.mark.parametrize(
+    ("seed", "ablation", "evaluations"),
+    [(1, "none", 460), (0, "boltzmann-only", 1200), (1, "boltzmann-only", 1200)],
+)
+def test_it_beats_where_it_began(seed, ablation, evaluations):
     problem = random_problem("nnp-i", seed, 16, share=0.5)
-    config = replace(QUICK, gradient_steps_per_evaluation=0.02)
+    config = replace(QUICK, ablation=ablation, gradient_steps_per_evaluation=0.02)
     # Everything outermost and the first, random generation.
-    began = place(problem, config, 21, seed)
-    result = place(problem, config, 440, seed)
+    began = place(problem, config, 21, 0)
+    result = place(problem, config, evaluations, 0)
     assert result.latency_s < began.latency_s
     check_result(problem, result)
 
@@ -75,22 +96,20 @@ def test_it_beats_where_it_began(seed):
 def test_the_learner_alone_improves():
     problem = random_problem("nnp-i", 0, 10, share=0.5)
     config = replace(QUICK, ablation="sac-only", exploration_decay=0.9)
-    result = place(problem, config, 200)
+    result = place(problem, config, 100)
     assert result.latency_s < result.curve[0][1]
 
 
-def test_the_same_seed_gives_the_same_bytes_in_two_processes():
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", IN_A_PROCESS], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-            env={"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed},
-        )
-        for hash_seed in ("1", "2")
-    ]  # fmt: skip
-    found = [process.communicate(timeout=200)[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0]
-    assert found[0] == found[1]
-    assert len(found[0].splitlines()) == 2
+def test_the_same_seed_gives_the_same_bytes_in_another_process():
+    ran = subprocess.run(
+        [sys.executable, "-c", IN_A_PROCESS], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "77"},
+    )  # fmt: skip
+    here = []
+    for config in (QUICK, PUBLISHED):
+        result = place(random_problem("nnp-i", 3, 12), config, 70, 5)
+        here.append(f"{result.homes_T.tobytes().hex()} {result.curve!r} {result.evaluations}")
+    assert ran.stdout.splitlines() == here
 
 
 def test_seeds_differ():
