@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import gymnasium
 import numpy as np
+import onnx
 import pytest
 from gymnasium.utils.env_checker import check_env
 
@@ -17,6 +18,7 @@ from egrl.environment.projection import build_projection
 from egrl.placers.base import Budget
 from egrl.placers.native import RESIDENT_KINDS, Native
 from graph_ir.errors import InputError
+from tests.graph_ir.tiny_models import TINY_MODELS
 from tests.placers.support import random_problem
 
 
@@ -59,6 +61,20 @@ def test_kept_maps_begin_the_next_episode(problem):
     env.reset(seed=0)
     env.step(np.full(problem.op_count * 2, 2))
     assert (env.reset()[0]["nodes"][:, 19:] == 1.0).all()
+
+
+def test_a_model_on_a_target_measured_by_the_caller(tmp_path):
+    path = tmp_path / "model.onnx"
+    onnx.save(next(iter(TINY_MODELS.values()))(), path)
+    env = gymnasium.make(
+        ENVIRONMENT_ID, model=path, target="nnp-i", evaluator=lambda homes_T: 1.0 + homes_T.sum()
+    )
+    env.reset(seed=0)
+    _, reward, _, _, info = env.step(np.zeros(env.action_space.shape, np.int64))
+    assert info["latency_s"] == 1.0
+    # `native` puts something further in, which this machine does not like.
+    assert info["speedup"] > 1
+    assert reward == pytest.approx(info["speedup"] ** 2 - 1)
 
 
 def test_wrong_arguments_are_named(problem):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from egrl.agents.paper.config import FAST, PaperConfig
 from egrl.agents.paper.genome import BoltzmannGenome
-from egrl.agents.paper.train import _Run
+from egrl.agents.paper.train import Training
 from egrl.placers import PLACERS
 from egrl.placers.base import Budget, Search
 from egrl.placers.egrl_paper import EgrlPaper
@@ -72,7 +72,9 @@ def test_ablations_lack_what_they_say(ablation):
     problem = random_problem("nnp-i", 2, 9)
     config = replace(QUICK, ablation=ablation)
     check_result(problem, place(problem, config, 60))
-    run = _Run(problem, config, Search(problem, Budget(evaluations=60)), np.random.default_rng(0))
+    run = Training(
+        problem, config, Search(problem, Budget(evaluations=60)), np.random.default_rng(0)
+    )
     chromosomes = sum(isinstance(genome, BoltzmannGenome) for genome in run.population)
     expected = {"boltzmann-only": (20, 20), "gnn-only": (20, 0), "no-learner": (20, 4)}
     assert (len(run.population), chromosomes) == expected.get(ablation, (0, 0))
@@ -124,7 +126,7 @@ def test_schedules_differ_in_the_map_that_a_step_begins_with():
     begins = {}
     for config in (QUICK, PUBLISHED):
         search = Search(problem, Budget(evaluations=80))
-        run = _Run(problem, config, search, np.random.default_rng(0))
+        run = Training(problem, config, search, np.random.default_rng(0))
         run.generation()
         found = run.replay.sample(200, np.random.default_rng(0))
         begins[config.schedule] = found.state_BNS
@@ -136,7 +138,9 @@ def test_schedules_differ_in_the_map_that_a_step_begins_with():
 def test_the_learners_policy_joins_the_population():
     problem = random_problem("nnp-i", 3, 12)
     config = replace(QUICK, ablation="gnn-only", mutation_probability=0.0)
-    run = _Run(problem, config, Search(problem, Budget(evaluations=80)), np.random.default_rng(0))
+    run = Training(
+        problem, config, Search(problem, Budget(evaluations=80)), np.random.default_rng(0)
+    )
     run.generation()
     weights = [p.detach().numpy() for p in run.learner.actor.parameters()]
     same = [

@@ -54,15 +54,23 @@ def train(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        run = _Run(problem, config, search, rng)
+        run = Training(problem, config, search, rng)
         while not search.exhausted:
             run.generation()
     finally:
         torch.set_num_threads(threads)
 
 
-class _Run:
-    """State of one training."""
+class Training:
+    """State of one training.
+
+    Attributes:
+        population: genomes; empty without evolution.
+        learner: None without learning.
+        replay: every map tried, by whomever.
+        map_NS: with which the next step begins.
+        cache: logits of the networks alive where everything is outermost, by identity.
+    """
 
     def __init__(
         self,
@@ -108,8 +116,8 @@ class _Run:
             self.population = next_generation(
                 self.population, fitness_P, migrants, self.logits, self.config, self.rng
             )
-            alive = {id(genome) for genome in self.population}
-            self.cache = {key: kept for key, kept in self.cache.items() if key in alive}
+        alive = {id(genome) for genome in self.population}
+        self.cache = {key: kept for key, kept in self.cache.items() if key in alive}
 
     def logits(self, genome: GnnGenome) -> F64:
         """Raw logits of a policy where everything is outermost, [N, S, H]."""
