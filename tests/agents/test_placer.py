@@ -20,7 +20,7 @@ from graph_ir.errors import UnmetRequirementError
 from tests.accelerator_sim.cases import problems
 from tests.placers.support import TARGETS, check_result, random_problem
 
-SMALL = {"hidden": 8, "depth": 2, "heads": 2, "batch": 4, "gradient_steps_per_evaluation": 0.1}
+SMALL = {"hidden": 8, "depth": 1, "heads": 2, "batch": 4, "gradient_steps_per_evaluation": 0.1}
 QUICK = replace(FAST, **SMALL)
 PUBLISHED = replace(PaperConfig(), **SMALL)
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ from egrl.placers.base import Budget
 from egrl.placers.egrl_paper import EgrlPaper
 for config in (QUICK, PUBLISHED):
     problem = random_problem("nnp-i", 3, 12)
-    result = EgrlPaper(config).place(problem, Budget(evaluations=70), np.random.default_rng(5))
+    result = EgrlPaper(config).place(problem, Budget(evaluations=46), np.random.default_rng(5))
     print(result.homes_T.tobytes().hex(), repr(result.curve), result.evaluations)
 """
 
@@ -61,7 +61,7 @@ def test_feasible_and_within_its_budget(target, config):
 )
 def test_on_machines_far_from_any_real_one(problem, seed, ablation):
     try:
-        result = place(problem, replace(QUICK, ablation=ablation, depth=1), 30, seed)
+        result = place(problem, replace(QUICK, ablation=ablation), 30, seed)
     except UnmetRequirementError:
         return
     check_result(problem, result)
@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process():
     )  # fmt: skip
     here = []
     for config in (QUICK, PUBLISHED):
-        result = place(random_problem("nnp-i", 3, 12), config, 70, 5)
+        result = place(random_problem("nnp-i", 3, 12), config, 46, 5)
         here.append(f"{result.homes_T.tobytes().hex()} {result.curve!r} {result.evaluations}")
     assert ran.stdout.splitlines() == here
 
