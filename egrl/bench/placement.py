@@ -25,6 +25,8 @@ from graph_ir.errors import UnmetRequirementError
 
 EVALUATIONS = 4000
 TIMED = ("exact", "auto")
+ELSEWHERE = ("egrl-paper",)
+"""Agents that learn take minutes a row; they are not in this document."""
 
 
 def run(options: BenchOptions) -> None:
@@ -64,6 +66,8 @@ def _measure(problem: PlacementProblem, model: str, target: str, options: BenchO
     seconds: dict[str, float] = {}
     bounds = [latency_s["ideal"]]
     for name, make in PLACERS.items():
+        if name in ELSEWHERE:
+            continue
         budget = (
             Budget(seconds=options.seconds) if name in TIMED else Budget(evaluations=EVALUATIONS)
         )

@@ -70,6 +70,13 @@ def _random_key() -> "Placer":
     return RandomKey()
 
 
+def _egrl_paper() -> "Placer":
+    """The agent of the EGRL paper: evolution and soft actor-critic together."""
+    from egrl.placers.egrl_paper import EgrlPaper
+
+    return EgrlPaper()
+
+
 def _exact() -> "Placer":
     """Mixed-integer program with a proven lower bound."""
     from egrl.placers.exact import Exact
@@ -94,6 +101,7 @@ PLACERS: dict[str, Callable[[], "Placer"]] = {
     "anneal": _anneal,
     "guided": _guided,
     "random-key": _random_key,
+    "egrl-paper": _egrl_paper,
     "exact": _exact,
     "auto": _auto,
 }

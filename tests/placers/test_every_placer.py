@@ -14,8 +14,8 @@ from graph_ir.errors import UnmetRequirementError
 from tests.accelerator_sim.cases import problems, random_pins
 from tests.placers.support import TARGETS, check_result, random_problem
 
-# The exact program and the portfolio take longer and have tests of their own.
-QUICK = [name for name in PLACERS if name not in ("exact", "auto")]
+# The exact program, the portfolio and the agent take longer and have tests of their own.
+QUICK = [name for name in PLACERS if name not in ("exact", "auto", "egrl-paper")]
 SEARCHES = ["greedy-dp", "random", "anneal", "guided", "random-key"]
 BUDGET = Budget(evaluations=400)
 

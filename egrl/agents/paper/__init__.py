@@ -1,0 +1,1 @@
+"""EGRL as published (arXiv 2007.07298): evolution and reinforcement learning over one buffer."""
