@@ -335,11 +335,11 @@ def _energy(accelerator: Accelerator, priced: list[_PricedOp], latency_s: float)
         energy += this.op.vector_ops * accelerator.energy.vector_op_j.value
         for use in this.uses:
             for k, tier in enumerate(accelerator.tiers):
-                energy += _moved_bytes(use, k, accelerator) * tier.energy_j_per_byte.value
+                energy += moved_bytes(use, k, accelerator) * tier.energy_j_per_byte.value
     return energy
 
 
-def _moved_bytes(use: OperandUse, tier: int, accelerator: Accelerator) -> float:
+def moved_bytes(use: OperandUse, tier: int, accelerator: Accelerator) -> float:
     """Bytes that all copies of a tier read and write for one operand, the ring's included."""
     per_core = accelerator.tiers[tier].scope == "per-core"
     readers = use.reading_cores if per_core else 1

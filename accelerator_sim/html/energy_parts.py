@@ -7,6 +7,7 @@ from math import fsum
 from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.cost.traffic import OperandUse, operand_use
 from accelerator_sim.problem import PlacementProblem
+from accelerator_sim.reference_engine import moved_bytes
 from accelerator_sim.timeline import OpTrace, Timeline
 
 TOLERANCE = 1e-6
@@ -43,7 +44,7 @@ def energy_parts(
     for index, trace in enumerate(timeline.ops):
         for use in _uses(problem, homes, index, trace):
             for tier, moved in enumerate(moved_L):
-                moved.append(_moved_bytes(use, tier, accelerator))
+                moved.append(moved_bytes(use, tier, accelerator))
     mac_j, vector_j = _arithmetic(problem)
     parts = [
         EnergyPart("mac", "", mac_j),
@@ -87,19 +88,6 @@ def _uses(
         )
         for operand, passes in zip(op.operands, variant.passes, strict=True)
     ]
-
-
-def _moved_bytes(use: OperandUse, tier: int, accelerator: Accelerator) -> float:
-    """Bytes that all copies of a tier read and write for one operand, the ring's included."""
-    per_core = accelerator.tiers[tier].scope == "per-core"
-    readers = use.reading_cores if per_core else 1
-    writers = accelerator.core_count if per_core else 1
-    moved = use.read_bytes[tier] * readers + use.written_bytes[tier] * writers
-    if use.stream_tier == tier:
-        moved += use.stream_bytes * readers
-    if use.stream_tier >= 0 and tier == len(accelerator.tiers) - 1:
-        moved += use.ring_bytes * readers
-    return moved
 
 
 def _arithmetic(problem: PlacementProblem) -> tuple[float, float]:
