@@ -5,7 +5,7 @@ from pathlib import Path
 
 from egrl.cli.files import check_writable
 from egrl.cli.parser import Verbs
-from egrl.cli.values import extents, not_built, whole_number
+from egrl.cli.values import add_dims, extents, not_built, whole_number
 
 
 def add(verbs: Verbs) -> None:
@@ -29,13 +29,7 @@ def add(verbs: Verbs) -> None:
         "--budget", default="30s", metavar="30s|4000ev", help="of the search (default: 30s)"
     )
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="default: 0")
-    parser.add_argument(
-        "--dim",
-        action="append",
-        default=[],
-        metavar="NAME=NUMBER",
-        help="extent of a symbolic dimension (may be repeated)",
-    )
+    add_dims(parser)
     parser.add_argument(
         "--constraints", type=Path, metavar="F.toml", help='[pins] with lines tensor = "HOME"'
     )

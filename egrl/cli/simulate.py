@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from egrl.cli.files import check_writable, write_file
 from egrl.cli.parser import Verbs
-from egrl.cli.values import extents, positive_number, whole_number
+from egrl.cli.values import add_dims, extents, positive_number, whole_number
 from graph_ir.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,13 +49,7 @@ def add(verbs: Verbs) -> None:
         metavar="N",
         help="throughput mode: N inferences at a time, each on its share of the cores",
     )
-    parser.add_argument(
-        "--dim",
-        action="append",
-        default=[],
-        metavar="NAME=NUMBER",
-        help="extent of a symbolic dimension (may be repeated)",
-    )
+    add_dims(parser)
     parser.add_argument(
         "--advice",
         action=argparse.BooleanOptionalAction,

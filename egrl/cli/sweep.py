@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from egrl.cli.errors import BUG, INTERRUPTED
 from egrl.cli.files import check_writable, write_file
 from egrl.cli.parser import Verbs
-from egrl.cli.values import extents, positive_number, whole_number
+from egrl.cli.values import add_dims, extents, positive_number, whole_number
 from graph_ir.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,13 +51,7 @@ def add(verbs: Verbs) -> None:
         "--budget", default="2s", metavar="2s|2000ev", help="of each point (default: 2s)"
     )
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="default: 0")
-    parser.add_argument(
-        "--dim",
-        action="append",
-        default=[],
-        metavar="NAME=NUMBER",
-        help="extent of a symbolic dimension (may be repeated)",
-    )
+    add_dims(parser)
     parser.add_argument(
         "--processes", type=positive_number, metavar="N", help="default: one per processor"
     )

@@ -9,6 +9,17 @@ from graph_ir.errors import InputError
 LARGEST_EXTENT = 2**31
 
 
+def add_dims(parser: argparse.ArgumentParser) -> None:
+    """Add the flag `--dim`, whose values `extents` reads."""
+    parser.add_argument(
+        "--dim",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="extent of a symbolic dimension (may be repeated)",
+    )
+
+
 def extents(pairs: Sequence[str]) -> dict[str, int]:
     """`--dim name=value`, each name once.
 
