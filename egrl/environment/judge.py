@@ -7,16 +7,16 @@ A map that fits is *valid*: it is measured and earns `speedup^2 - 1`, its speed-
 of all bytes which had to change their memory. Docs: `docs/decisions/0020-reward-and-projection.md`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerator_sim.engine import evaluate_batch
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import Rectifier, build_rectifier
 from egrl.environment.projection import SLOTS, Projection, build_projection
+from egrl.evaluators.base import Evaluator
+from egrl.evaluators.engine import EngineEvaluator
 from egrl.placers.all_outermost import AllOutermost
 from egrl.placers.base import Budget
 from egrl.placers.decoder import build_decoder
@@ -25,9 +25,6 @@ from graph_ir.errors import InputError, UnmetRequirementError
 
 I8 = NDArray[np.int8]
 F64 = NDArray[np.float64]
-
-Evaluator = Callable[[I8], float]
-"""Takes a placement (int8, a home per tensor) and returns its latency in seconds."""
 
 UNMEASURABLE_REWARD = -2.0
 """Of a valid map whose latency is no positive number."""
@@ -61,14 +58,14 @@ class Judge:
         projection: maps to placements.
         rectifier: of the problem.
         reference_s: latency of `native` by the same evaluator.
-        evaluator: measures a placement; the engine where None.
+        evaluator: measures placements that fit.
     """
 
     problem: PlacementProblem
     projection: Projection
     rectifier: Rectifier
     reference_s: float
-    evaluator: Evaluator | None = None
+    evaluator: Evaluator
 
     def judge(self, maps_PNS: I8) -> Verdicts:
         """Judge P maps, int8, a home index per op and slot."""
@@ -77,7 +74,7 @@ class Judge:
         valid_P = rectified.fits_P & (rectified.homes_PT == asked_PT).all(axis=1)
         latency_P = np.full(len(maps_PNS), np.nan)
         if valid_P.any():
-            latency_P[valid_P] = measure(self.problem, asked_PT[valid_P], self.evaluator)
+            latency_P[valid_P] = self.evaluator.measure(asked_PT[valid_P])
         # What cannot be rectified at all is as bad as everything moved.
         share_P = np.where(rectified.fits_P, rectified.moved_share_P, 1.0)
         share_P[valid_P] = 0.0
@@ -105,15 +102,8 @@ def rewards(
     return reward_P
 
 
-def measure(problem: PlacementProblem, homes_PT: I8, evaluator: Evaluator | None) -> F64:
-    """Latencies in seconds of P placements; one batch where the engine measures."""
-    if evaluator is None:
-        return evaluate_batch(problem, homes_PT).latency_s_P
-    return np.array([evaluator(homes_T) for homes_T in homes_PT], np.float64)
-
-
 def build_judge(problem: PlacementProblem, evaluator: Evaluator | None = None) -> Judge:
-    """The judge of a problem.
+    """The judge of a problem, by the engine where no other evaluator is given.
 
     Where `native` finds nothing that fits, everything outermost is the reference instead.
 
@@ -125,9 +115,10 @@ def build_judge(problem: PlacementProblem, evaluator: Evaluator | None = None) -
         homes_T = Native().place(problem, Budget(), np.random.default_rng(0)).homes_T
     except UnmetRequirementError:
         homes_T = AllOutermost().homes(problem, build_decoder(problem))
-    reference_s = float(measure(problem, homes_T[np.newaxis, :], evaluator)[0])
+    machine = EngineEvaluator(problem) if evaluator is None else evaluator
+    reference_s = float(machine.measure(homes_T[np.newaxis, :])[0])
     if not (np.isfinite(reference_s) and reference_s > 0):
         raise InputError(
             f"evaluator: gave the reference placement {reference_s} s; expected a positive number"
         )
-    return Judge(problem, build_projection(problem, rectifier), rectifier, reference_s, evaluator)
+    return Judge(problem, build_projection(problem, rectifier), rectifier, reference_s, machine)

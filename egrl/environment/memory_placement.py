@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from accelerator_sim.problem import PlacementProblem
 from egrl.environment.features import FEATURES, build_graph
-from egrl.environment.judge import Evaluator, build_judge
+from egrl.environment.judge import build_judge
 from egrl.environment.projection import SLOTS
+from egrl.evaluators.base import Evaluator
+from egrl.evaluators.per_placement import LatencyOf, PerPlacementEvaluator
 from graph_ir.errors import InputError
 
 Observation = dict[str, Any]
@@ -43,7 +45,7 @@ class MemoryPlacement(gymnasium.Env[Observation, NDArray[np.int64]]):
         target: str = "nnp-i",
         precision: str | None = None,
         dims: Mapping[str, int] | None = None,
-        evaluator: Evaluator | None = None,
+        evaluator: Evaluator | LatencyOf | None = None,
         keep_map: bool = False,
     ) -> None:
         """Take a problem, or build it from a model.
@@ -54,7 +56,8 @@ class MemoryPlacement(gymnasium.Env[Observation, NDArray[np.int64]]):
             target: accelerator of the model.
             precision: execution type of the model.
             dims: extents of the symbolic dimensions of the model.
-            evaluator: measures placements; the engine where None.
+            evaluator: measures placements: an `Evaluator`, or a function that takes a placement
+                (int8, a home per tensor) and returns seconds; the engine where None.
             keep_map: an episode begins with the map that the last one tried (the paper), not with
                 everything outermost.
 
@@ -69,7 +72,8 @@ class MemoryPlacement(gymnasium.Env[Observation, NDArray[np.int64]]):
 
             assert model is not None
             problem = prepare(Path(model), target, precision, dims or {}).problem
-        self.judge = build_judge(problem, evaluator)
+        machine = PerPlacementEvaluator(evaluator) if callable(evaluator) else evaluator
+        self.judge = build_judge(problem, machine)
         self.graph = build_graph(problem.workload)
         self.keep_map = keep_map
         self._map_NS = self.judge.empty_map()

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelerator_sim.addresses import allocate_tiers
-from accelerator_sim.engine import evaluate
 from accelerator_sim.rectify import Rectifier
 from egrl.placers.base import Search
 
@@ -25,12 +24,13 @@ def offer_addressable(
         search: whose incumbent is to improve.
         rectifier: of its problem.
         homes_T: int8.
-        latency_s: of `homes_T`.
+        latency_s: of `homes_T`; infinity is a placement that does not fit, and is rectified while
+            there is no incumbent.
 
     Returns:
         Whether the incumbent improved.
     """
-    if not latency_s < search.best_s:
+    if search.best_homes_T is not None and not latency_s < search.best_s:
         return False
     if search.offer(homes_T, latency_s):
         return True
@@ -44,8 +44,7 @@ def offer_addressable(
         if not batch.fits_P[0]:
             return False
         homes_T = batch.homes_PT[0]
-        latency_s, _ = evaluate(search.problem, homes_T)
-        search.evaluations += 1
+        latency_s = float(search.measure(homes_T[np.newaxis, :])[0])
         if not latency_s < search.best_s:
             return False
         if search.offer(homes_T, latency_s):

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelerator_sim.addresses import has_addresses
-from accelerator_sim.engine import evaluate
+from accelerator_sim.engine import evaluate_batch
 from accelerator_sim.problem import PlacementProblem
+from egrl.evaluators.base import Evaluator
 from graph_ir.errors import UnmetRequirementError
 
 Progress = Callable[[str, float], None]
@@ -26,7 +27,7 @@ class Budget:
     """How long a search may go on: whichever ends first. A search without either is one pass.
 
     Attributes:
-        evaluations: engine evaluations; results are then the same bytes on any machine.
+        evaluations: of placements; results are then the same bytes on any machine.
         seconds: wall time.
     """
 
@@ -40,8 +41,8 @@ class PlacerResult:
 
     Attributes:
         homes_T: int8, a home per tensor; it fits and has addresses.
-        latency_s: by the engine.
-        evaluations: engine evaluations used.
+        latency_s: by the engine, or by the evaluator that the placer was given.
+        evaluations: placements evaluated.
         seconds: wall time used.
         lower_bound_s: proven by this placer, or None.
         curve: (evaluations, latency in seconds) whenever the best improved.
@@ -61,11 +62,24 @@ class Search:
 
     A placement becomes the incumbent only when it fits by live bytes and the allocator finds
     addresses for it, so that nothing is ever returned that cannot be executed.
+
+    Attributes:
+        problem: what is placed.
+        budget: when to stop.
+        progress: told of improvements.
+        evaluator: the machine whose latency counts; the engine where None. What fits is always
+            the engine's and the allocator's to say.
+        evaluations: placements evaluated so far.
+        best_s: latency of the incumbent.
+        best_homes_T: the incumbent, or None.
+        curve: (evaluations, latency in seconds) whenever the best improved.
+        began: monotonic clock, in seconds.
     """
 
     problem: PlacementProblem
     budget: Budget
     progress: Progress = no_progress
+    evaluator: Evaluator | None = None
     evaluations: int = 0
     best_s: float = np.inf
     best_homes_T: NDArray[np.int8] | None = None
@@ -98,12 +112,33 @@ class Search:
 
     def try_placement(self, homes_T: NDArray[np.int8]) -> float:
         """Evaluate one placement and offer it if it fits; infinity where it does not."""
-        latency_s, overflow = evaluate(self.problem, homes_T)
-        self.evaluations += 1
-        if overflow > 0:
-            return float(np.inf)
+        latency_s = float(self.measure(homes_T[np.newaxis, :])[0])
         self.offer(homes_T, latency_s)
         return latency_s
+
+    def measure(
+        self, homes_PT: NDArray[np.int8], fits_P: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float64]:
+        """Evaluate P placements, each of which counts.
+
+        Args:
+            homes_PT: int8, an allowed home for every tensor of every placement.
+            fits_P: False for those that the caller knows not to fit.
+
+        Returns:
+            float64, seconds; infinity where a placement does not fit by live bytes, or where the
+            evaluator failed to measure it.
+        """
+        found = evaluate_batch(self.problem, homes_PT)
+        self.evaluations += len(homes_PT)
+        counts_P = found.feasible_P if fits_P is None else found.feasible_P & fits_P
+        if self.evaluator is None:
+            return np.where(counts_P, found.latency_s_P, np.inf)
+        latency_P = np.full(len(homes_PT), np.inf)
+        if counts_P.any():
+            measured_P = self.evaluator.measure(homes_PT[counts_P])
+            latency_P[counts_P] = np.where(measured_P > 0, measured_P, np.inf)
+        return latency_P
 
     def result(self, lower_bound_s: float | None = None) -> PlacerResult:
         """The incumbent as a result.

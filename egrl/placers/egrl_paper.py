@@ -11,6 +11,7 @@ import numpy as np
 
 from accelerator_sim.problem import PlacementProblem
 from egrl.agents.paper.config import FAST, PaperConfig
+from egrl.evaluators.base import Evaluator
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
 
 
@@ -20,9 +21,11 @@ class EgrlPaper(Placer):
 
     Attributes:
         config: hyper-parameters.
+        evaluator: the machine to learn on; the engine where None.
     """
 
     config: PaperConfig = FAST
+    evaluator: Evaluator | None = None
 
     def place(
         self,
@@ -37,6 +40,6 @@ class EgrlPaper(Placer):
 
         if budget.evaluations is None and budget.seconds is None:
             budget = Budget(evaluations=self.config.evaluations)
-        search = Search(problem, budget, progress)
+        search = Search(problem, budget, progress, self.evaluator)
         train(problem, self.config, search, rng)
         return search.result()

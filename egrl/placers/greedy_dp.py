@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerator_sim.engine import evaluate, evaluate_batch
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import build_rectifier
+from egrl.evaluators.base import Evaluator
 from egrl.placers.addressable import offer_addressable
 from egrl.placers.all_outermost import AllOutermost
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
@@ -26,7 +26,13 @@ Slot = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class GreedyDp(Placer):
-    """Every choice of one op at a time, in repeated sweeps."""
+    """Every choice of one op at a time, in repeated sweeps.
+
+    Attributes:
+        evaluator: the machine to search on; the engine where None.
+    """
+
+    evaluator: Evaluator | None = None
 
     def place(
         self,
@@ -36,11 +42,10 @@ class GreedyDp(Placer):
         progress: Progress = no_progress,
     ) -> PlacerResult:
         """See `Placer.place`."""
-        search = Search(problem, budget, progress)
+        search = Search(problem, budget, progress, self.evaluator)
         decoder = build_decoder(problem)
         homes_T = AllOutermost().homes(problem, decoder)
-        now_s, _ = evaluate(problem, homes_T)
-        search.evaluations = 1
+        now_s = float(search.measure(homes_T[np.newaxis, :])[0])
         offer_addressable(search, build_rectifier(problem), homes_T, now_s)
         if search.best_homes_T is not None:
             homes_T, now_s = search.best_homes_T, search.best_s
@@ -55,9 +60,7 @@ class GreedyDp(Placer):
                     candidates_PT = candidates_PT[: budget.evaluations - search.evaluations]
                 if not len(candidates_PT):
                     continue
-                found = evaluate_batch(problem, candidates_PT)
-                search.evaluations += len(candidates_PT)
-                latency_P = np.where(found.feasible_P, found.latency_s_P, np.inf)
+                latency_P = search.measure(candidates_PT)
                 for best in np.argsort(latency_P, kind="stable").tolist():
                     if not latency_P[best] < now_s:
                         break

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelerator_sim.compiled import compiled
-from accelerator_sim.engine import evaluate_batch
 from accelerator_sim.incremental.state import Tables
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import build_rectifier
+from egrl.evaluators.base import Evaluator
 from egrl.placers.addressable import offer_addressable
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
 from egrl.placers.decoder import Decoder, build_decoder, decode_kernel
@@ -47,6 +47,7 @@ class RandomKey(Placer):
         mutants: fresh random ones per generation.
         elite_bias: probability that a key comes from the elite parent.
         stall_generations: without improvement before all but the best start anew.
+        evaluator: the machine to search on; the engine where None.
     """
 
     start_T: NDArray[np.int8] | None = None
@@ -55,6 +56,7 @@ class RandomKey(Placer):
     mutants: int = 8
     elite_bias: float = 0.7
     stall_generations: int = 200
+    evaluator: Evaluator | None = None
 
     def place(
         self,
@@ -66,7 +68,7 @@ class RandomKey(Placer):
         """See `Placer.place`."""
         if budget.evaluations is None and budget.seconds is None:
             budget = Budget(evaluations=DEFAULT_EVALUATIONS)
-        search = Search(problem, budget, progress)
+        search = Search(problem, budget, progress, self.evaluator)
         decoder = build_decoder(problem)
         rectifier = build_rectifier(problem, decoder.tables, decoder.values)
         if not len(decoder.free):
@@ -81,9 +83,7 @@ class RandomKey(Placer):
             if budget.evaluations is not None:
                 fresh = fresh[: budget.evaluations - search.evaluations]
             homes_PT, decoded_P = decode_keys(decoder, fresh)
-            found = evaluate_batch(problem, homes_PT)
-            search.evaluations += len(fresh)
-            latency_P = np.where(found.feasible_P & decoded_P, found.latency_s_P, np.inf)
+            latency_P = search.measure(homes_PT, decoded_P)
             seconds_P[kept : kept + len(fresh)] = latency_P
             best = int(latency_P.argmin())
             stalled += 1

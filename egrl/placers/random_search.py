@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerator_sim.engine import evaluate_batch
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import build_rectifier
+from egrl.evaluators.base import Evaluator
 from egrl.placers.addressable import offer_addressable
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
 
@@ -20,9 +20,11 @@ class RandomSearch(Placer):
 
     Attributes:
         batch: placements drawn at once.
+        evaluator: the machine to search on; the engine where None.
     """
 
     batch: int = 64
+    evaluator: Evaluator | None = None
 
     def place(
         self,
@@ -34,17 +36,14 @@ class RandomSearch(Placer):
         """See `Placer.place`."""
         if budget.evaluations is None and budget.seconds is None:
             budget = Budget(evaluations=DEFAULT_EVALUATIONS)
-        search = Search(problem, budget, progress)
+        search = Search(problem, budget, progress, self.evaluator)
         rectifier = build_rectifier(problem)
         while not search.exhausted:
             count = self.batch
             if budget.evaluations is not None:
                 count = min(count, budget.evaluations - search.evaluations)
             rectified = rectifier.batch(random_homes(problem, count, rng))
-            found = evaluate_batch(problem, rectified.homes_PT)
-            search.evaluations += count
-            fits_P = rectified.fits_P & found.feasible_P
-            latency_P = np.where(fits_P, found.latency_s_P, np.inf)
+            latency_P = search.measure(rectified.homes_PT, rectified.fits_P)
             best = int(latency_P.argmin())
             if latency_P[best] < search.best_s:
                 offer_addressable(

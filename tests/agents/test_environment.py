@@ -15,6 +15,7 @@ from egrl.environment import ENVIRONMENT_ID
 from egrl.environment.features import FEATURES, build_graph
 from egrl.environment.judge import build_judge, rewards
 from egrl.environment.projection import build_projection
+from egrl.evaluators.per_placement import PerPlacementEvaluator
 from egrl.placers.base import Budget
 from egrl.placers.native import RESIDENT_KINDS, Native
 from graph_ir.errors import InputError
@@ -102,7 +103,7 @@ def test_an_invalid_map_is_rectified_and_not_measured(problem):
         measured.append(homes_T.copy())
         return evaluate(problem, homes_T)[0]
 
-    judge = build_judge(problem, evaluator)
+    judge = build_judge(problem, PerPlacementEvaluator(evaluator))
     measured.clear()
     innermost = np.full((1, problem.op_count, 2), 2, np.int8)
     found = judge.judge(np.concatenate([innermost, judge.empty_map()[np.newaxis]]))
@@ -124,9 +125,9 @@ def test_an_invalid_map_is_rectified_and_not_measured(problem):
 def test_the_reference_is_native_by_the_same_evaluator(problem):
     native = Native().place(problem, Budget(), np.random.default_rng(0))
     assert build_judge(problem).reference_s == native.latency_s
-    assert build_judge(problem, lambda homes_T: 7.0).reference_s == 7.0
+    assert build_judge(problem, PerPlacementEvaluator(lambda _: 7.0)).reference_s == 7.0
     with pytest.raises(InputError, match="nan"):
-        build_judge(problem, lambda homes_T: float("nan"))
+        build_judge(problem, PerPlacementEvaluator(lambda _: float("nan")))
 
 
 @pytest.mark.parametrize("target", ["nnp-i", "nnp-i-partitioned", "ethos-u65-512"])

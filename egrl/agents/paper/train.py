@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch.func import functional_call
 
-from accelerator_sim.engine import evaluate
 from accelerator_sim.problem import PlacementProblem
 from egrl.agents.paper.config import PaperConfig
 from egrl.agents.paper.evolution import next_generation
@@ -80,7 +79,7 @@ class Training:
         rng: np.random.Generator,
     ) -> None:
         self.problem, self.config, self.search, self.rng = problem, config, search, rng
-        self.judge = build_judge(problem)
+        self.judge = build_judge(problem, search.evaluator)
         graph = build_graph(problem.workload)
         self.state = State(
             torch.from_numpy(graph.features_NF),
@@ -100,8 +99,7 @@ class Training:
         self.owed_steps = 0.0
         # Nothing is reported that has no addresses, and the first maps may all be invalid.
         homes_T = AllOutermost().homes(problem, build_decoder(problem))
-        latency_s, _ = evaluate(problem, homes_T)
-        search.evaluations += 1
+        latency_s = float(search.measure(homes_T[np.newaxis, :])[0])
         offer_addressable(search, self.judge.rectifier, homes_T, latency_s)
 
     def generation(self) -> None:
@@ -194,8 +192,9 @@ class Training:
         self.search.evaluations += len(maps_PNS)
         for map_NS, reward in zip(maps_PNS, found.reward_P.tolist(), strict=True):
             self.replay.add(self.map_NS, map_NS, reward)
-        if found.valid_P.any():
-            best = int(np.where(found.valid_P, found.latency_s_P, np.inf).argmin())
+        measured_P = found.latency_s_P > 0
+        if measured_P.any():
+            best = int(np.where(measured_P, found.latency_s_P, np.inf).argmin())
             latency_s = float(found.latency_s_P[best])
             offer_addressable(self.search, self.judge.rectifier, found.homes_PT[best], latency_s)
         if self.config.schedule == "paper" and len(maps_PNS):
