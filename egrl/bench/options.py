@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from egrl.bench.agent.settings import AgentOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,7 @@ class BenchOptions:
         targets: names of accelerators; all that are shipped where empty.
         seconds: of `auto` and `exact`, for each model and target.
         long_seconds: of the search for a better solution where the gap is above 1 %.
+        agent: of the suite `agent`.
     """
 
     out: Path
@@ -24,3 +29,4 @@ class BenchOptions:
     targets: list[str]
     seconds: float = 60.0
     long_seconds: float = 600.0
+    agent: "AgentOptions | None" = None

@@ -17,7 +17,10 @@ SUITES: dict[str, str] = {
     "host": "egrl.bench.host",
     "numerics": "egrl.bench.numerics",
     "allocate": "egrl.bench.allocate",
+    "agent": "egrl.bench.agent.run",
 }
+
+AGENT_PARTS = ("protocol", "time", "unknown", "open")
 
 # Documents that are not in docs/benchmarks.
 DOCUMENTS: dict[str, Path] = {"host": Path("docs", "validation_host.md")}
@@ -51,11 +54,53 @@ def add(verbs: Verbs) -> None:
     parser.add_argument(
         "--long-seconds", type=positive_number, default=600, metavar="N", help="of the second look"
     )
+    _add_agent(parser)
     parser.set_defaults(command=command)
+
+
+def _add_agent(parser: argparse.ArgumentParser) -> None:
+    """Flags of the suite `agent`."""
+    group = parser.add_argument_group("agent")
+    group.add_argument(
+        "--part",
+        action="append",
+        default=[],
+        choices=AGENT_PARTS,
+        metavar="NAME",
+        help=f"only this experiment of {', '.join(AGENT_PARTS)} (may be repeated)",
+    )
+    group.add_argument(
+        "--method", action="append", default=[], metavar="NAME", help="only this (may be repeated)"
+    )
+    group.add_argument(
+        "--precision", action="append", default=[], metavar="TYPE", help="only this (likewise)"
+    )
+    group.add_argument("--seeds", type=positive_number, metavar="N", help="default: by experiment")
+    group.add_argument(
+        "--evaluations", type=positive_number, metavar="N", help="of a run (default: 4000)"
+    )
+    group.add_argument(
+        "--jobs", type=positive_number, default=1, metavar="N", help="processes (default: 1)"
+    )
+    group.add_argument(
+        "--again", action="store_true", help="measure rows that are there already as well"
+    )
+    group.add_argument(
+        "--merge",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="F.json",
+        help="take over the rows of another run (may be repeated)",
+    )
+    group.add_argument(
+        "--rewrite", action="store_true", help="measure nothing, write the document from the rows"
+    )
 
 
 def command(args: argparse.Namespace) -> int:
     """Measure."""
+    from egrl.bench.agent.settings import AgentOptions
     from egrl.bench.model_index import models_folder
     from egrl.bench.options import BenchOptions
 
@@ -69,6 +114,17 @@ def command(args: argparse.Namespace) -> int:
         targets=args.target,
         seconds=float(args.seconds),
         long_seconds=float(args.long_seconds),
+        agent=AgentOptions(
+            parts=tuple(args.part),
+            methods=tuple(args.method),
+            precisions=tuple(args.precision),
+            seeds=args.seeds,
+            evaluations=args.evaluations,
+            jobs=args.jobs,
+            again=args.again,
+            merge=tuple(args.merge),
+            rewrite=args.rewrite,
+        ),
     )
     import_module(SUITES[args.suite]).run(options)
     print(f"wrote {out}")

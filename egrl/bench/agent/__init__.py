@@ -1,0 +1,1 @@
+"""`egrl bench agent`: the agents against everything else, in four experiments."""

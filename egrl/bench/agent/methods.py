@@ -1,0 +1,111 @@
+"""Every method of the experiments by name; adding one is one line.
+
+A factory gets the problem, the machine that answers evaluations (None: the engine) and a placement
+to begin with (None: the method's own), and imports its placer when it is called.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelerator_sim.problem import PlacementProblem
+from egrl.evaluators.base import Evaluator
+from egrl.placers import PLACERS
+from egrl.placers.base import Placer
+
+if TYPE_CHECKING:
+    from egrl.agents.paper.config import Ablation
+
+Make = Callable[[PlacementProblem, Evaluator | None, NDArray[np.int8] | None], Placer]
+Kind = Literal["once", "search", "timed"]
+Part = Literal["protocol", "time", "unknown", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method.
+
+    Attributes:
+        make: its factory.
+        parts: experiments that it takes part in.
+        kind: `once`: constructive, neither seed nor budget; `search`: its incumbent improves as it
+            runs; `timed`: plans its work by the budget of time, so that every time is a run.
+    """
+
+    make: Make
+    parts: tuple[Part, ...]
+    kind: Kind = "search"
+
+
+def _named(name: str) -> Make:
+    """A placer of the registry with its defaults."""
+    return lambda _problem, _evaluator, _start: PLACERS[name]()
+
+
+def _paper(ablation: "Ablation" = "none") -> Make:
+    """The published agent, or an ablation of it."""
+
+    def make(
+        _problem: PlacementProblem, evaluator: Evaluator | None, _start: NDArray[np.int8] | None
+    ) -> Placer:
+        from dataclasses import replace
+
+        from egrl.agents.paper.config import FAST
+        from egrl.placers.egrl_paper import EgrlPaper
+
+        return EgrlPaper(replace(FAST, ablation=ablation), evaluator=evaluator)
+
+    return make
+
+
+def _random_key(
+    _problem: PlacementProblem, evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+) -> Placer:
+    from egrl.placers.random_key import RandomKey
+
+    return RandomKey(start_T=start_T, evaluator=evaluator)
+
+
+ALL: tuple[Part, ...] = ("protocol", "time", "unknown", "open")
+MODEL: tuple[Part, ...] = ("protocol", "time", "open")
+COUNTED: tuple[Part, ...] = ("protocol",)
+CLOCKED: tuple[Part, ...] = ("time", "open")
+
+METHODS: dict[str, Method] = {
+    "acts-first": Method(_named("acts-first"), MODEL, "once"),
+    "greedy": Method(_named("greedy"), MODEL, "once"),
+    "egrl-paper": Method(_paper(), ("protocol", "time")),
+    "egrl-paper:boltzmann-only": Method(_paper("boltzmann-only"), COUNTED),
+    "egrl-paper:gnn-only": Method(_paper("gnn-only"), COUNTED),
+    "egrl-paper:no-learner": Method(_paper("no-learner"), COUNTED),
+    "egrl-paper:sac-only": Method(_paper("sac-only"), COUNTED),
+    "greedy-dp": Method(_named("greedy-dp"), COUNTED),
+    "random": Method(_named("random"), MODEL),
+    "random-key": Method(_random_key, ALL),
+    "guided": Method(_named("guided"), MODEL),
+    "anneal": Method(_named("anneal"), MODEL),
+    "exact": Method(_named("exact"), CLOCKED, "timed"),
+    "auto": Method(_named("auto"), CLOCKED, "timed"),
+}
+
+PAPER = "egrl-paper"
+ABLATIONS = tuple(name for name in METHODS if name.startswith("egrl-paper:"))
+
+OURS = "egrl"
+CONTROLS = (
+    "egrl-untrained",
+    "egrl-no-edges",
+    "egrl-shuffled",
+    "egrl-softmax",
+    "egrl-no-seeds",
+)
+"""Names under which the network of `egrl` is taken away or spoilt."""
+
+
+def of_part(part: Part, wanted: list[str]) -> list[str]:
+    """Names of the methods of an experiment, in order; all where none is wanted."""
+    names = [name for name, method in METHODS.items() if part in method.parts]
+    return [name for name in names if not wanted or name in wanted]
