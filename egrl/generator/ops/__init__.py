@@ -1,0 +1,1 @@
+"""Ops as lowering writes them, one module per group of op families."""

@@ -1,0 +1,1 @@
+"""Families of generated workloads; `registry` names them."""
