@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class Evaluator(Protocol):
-    """Measures placements. The same placements in the same order give the same answers."""
+    """Measures placements."""
 
     def measure(self, homes_PT: NDArray[np.int8]) -> NDArray[np.float64]:
         """Latency of P placements that fit (axis T: the problem's tensors).
