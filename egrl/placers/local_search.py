@@ -117,12 +117,29 @@ def _demoted_home(
 
 
 @compiled
+def _biased_change(
+    bias_TH: NDArray[np.float64], moved: I64, came_from: I64, count: int, homes_T: I8
+) -> float:
+    """What the first `count` moves change in the sum of `bias_TH`; a tensor may move twice."""
+    changed_s = 0.0
+    for n in range(count):
+        t = moved[n]
+        went_to = homes_T[t]
+        for later in range(count - 1, n, -1):
+            if moved[later] == t:
+                went_to = came_from[later]
+        changed_s += bias_TH[t, went_to] - bias_TH[t, came_from[n]]
+    return float(changed_s)
+
+
+@compiled
 def search_steps(
     tables: Tables,
     state: State,
     free: I64,
     pool: I64,
     cost_TH: NDArray[np.float64],
+    bias_TH: NDArray[np.float64],
     noise: float,
     refills: int,
     random: NDArray[np.uint64],
@@ -140,6 +157,7 @@ def search_steps(
         free: tensors that may be demoted.
         pool: tensors to pick from.
         cost_TH: what demoting a tensor from a home costs, to choose whom.
+        bias_TH: seconds that a tensor in a home takes beyond what the engine says.
         noise: see `_victim`.
         refills: tensors that are offered the space which a demotion leaves.
         random: generator state.
@@ -157,6 +175,10 @@ def search_steps(
     moved = np.empty(MAX_VICTIMS + 1 + refills, np.int64)
     came_from = np.empty(MAX_VICTIMS + 1 + refills, np.int64)
     now_s = state.mark_SMF[KEPT, state.record_N.shape[0], TOTAL]
+    bias_s = 0.0
+    for n in range(state.homes_T.shape[0]):
+        bias_s += bias_TH[n, state.homes_T[n]]
+    now_s += bias_s
     evaluations = 0
     temperature = hot_s
     cooling = (cold_s / hot_s) ** (1.0 / max_evaluations) if hot_s > 0.0 else 1.0
@@ -204,7 +226,8 @@ def search_steps(
         accepted = False
         if fits:
             evaluations += 1
-            latency_s = retime(tables, state)
+            changed_s = _biased_change(bias_TH, moved, came_from, count, state.homes_T)
+            latency_s = retime(tables, state) + bias_s + changed_s
             worse_s = latency_s - now_s
             accepted = worse_s <= 0.0 or (
                 temperature > 0.0 and random_unit(random) < np.exp(-worse_s / temperature)
@@ -213,6 +236,7 @@ def search_steps(
         if accepted:
             keep(state)
             now_s = latency_s
+            bias_s += changed_s
             if now_s < best_s - RESOLUTION_S:
                 best_s = now_s
                 best_T[:] = state.homes_T

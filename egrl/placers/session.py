@@ -35,6 +35,7 @@ class Session:
         decoder: of the problem.
         rectifier: of the problem.
         cost_TH: seconds per byte and op that demoting a tensor from a home costs.
+        bias_TH: zeros, since the engine decides here.
         random: state of the compiled loop's generator.
         capacity_bytes_L: what the local searches keep to: less than the accelerator's where the
             allocator needed more room than what is live.
@@ -46,6 +47,7 @@ class Session:
     decoder: Decoder
     rectifier: Rectifier
     cost_TH: NDArray[np.float64]
+    bias_TH: NDArray[np.float64]
     random: NDArray[np.uint64]
     capacity_bytes_L: I64
     best_T: I8
@@ -85,7 +87,7 @@ class Session:
         tables = self.decoder.tables._replace(capacity_bytes_L=self.capacity_bytes_L)
         found_T = self.best_T.copy()
         found_s, used = search_steps(
-            tables, state, self.free, pool, self.cost_TH, noise, refills, self.random,
+            tables, state, self.free, pool, self.cost_TH, self.bias_TH, noise, refills, self.random,
             *temperature_s, max(1, evaluations), found_T, self.best_s,
         )  # fmt: skip
         # A walk that finds nothing to time has used up its share, so that the search ends.
@@ -163,7 +165,8 @@ def begin(
         search,
         decoder,
         rectifier,
-        _demotion_cost(problem, rectifier),
+        demotion_cost(problem, rectifier),
+        np.zeros(problem.allowed_TH.shape),
         rng.integers(1, 2**63, 1).astype(np.uint64),
         decoder.tables.capacity_bytes_L.copy(),
         search.best_homes_T,
@@ -184,7 +187,7 @@ def _starts(
     ]
 
 
-def _demotion_cost(problem: PlacementProblem, rectifier: Rectifier) -> NDArray[np.float64]:
+def demotion_cost(problem: PlacementProblem, rectifier: Rectifier) -> NDArray[np.float64]:
     """What a byte and op of space would lose; never 0, so that noise tells equals apart."""
     seconds_TH, outward_TH = rectifier.values.seconds_TH, rectifier.outward_TH
     cost_TH = np.zeros(seconds_TH.shape)
