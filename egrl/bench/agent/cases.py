@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -15,6 +16,20 @@ from egrl.placers.native import Native
 
 PROBLEMS_KEPT = 8
 """Problems that a process keeps; the largest take hundreds of megabytes."""
+
+
+class AnyCase(Protocol):
+    """A problem with a name. Equal cases are the same problem."""
+
+    @property
+    def name(self) -> str:
+        """What rows and tables call it."""
+
+    def load(self, folder: Path) -> PlacementProblem:
+        """The placement problem."""
+
+    def __hash__(self) -> int:
+        """Of what tells it from others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +54,14 @@ class Case:
     def name(self) -> str:
         """What rows and tables call it."""
         return f"{self.model}{self.suffix} {self.precision} on {self.target}"
+
+    def load(self, folder: Path) -> PlacementProblem:
+        """The placement problem.
+
+        Raises:
+            InputError: the model is not built.
+        """
+        return _load(self, folder)
 
 
 PAPER_MODELS = ("resnet50", "resnet101", "bert-base")
@@ -86,21 +109,16 @@ UNKNOWN_CASES: tuple[Case, ...] = (
 
 
 @lru_cache(maxsize=PROBLEMS_KEPT)
-def load(case: Case, folder: Path) -> PlacementProblem:
-    """The placement problem of a case.
-
-    Raises:
-        InputError: the model is not built.
-    """
+def _load(case: Case, folder: Path) -> PlacementProblem:
     entry = read_index(folder, [case.model])[case.model]
     dims = {**entry.dims, **dict(case.dims)}
     return prepare(folder / entry.file, case.target, case.precision, dims).problem
 
 
 @lru_cache(maxsize=PROBLEMS_KEPT)
-def native_seconds(case: Case, folder: Path) -> float:
+def native_seconds(case: AnyCase, folder: Path) -> float:
     """Latency of `native`, which speed-ups are over and which tells cost models apart."""
-    problem = load(case, folder)
+    problem = case.load(folder)
     return Native().place(problem, Budget(), np.random.default_rng(0)).latency_s
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from egrl.agents.paper.config import Ablation
 
 Make = Callable[[PlacementProblem, Evaluator | None, NDArray[np.int8] | None], Placer]
-Kind = Literal["once", "search", "timed"]
+Kind = Literal["once", "search", "timed", "solver"]
 Part = Literal["protocol", "time", "unknown", "open"]
 
 
@@ -32,7 +32,8 @@ class Method:
         make: its factory.
         parts: experiments that it takes part in.
         kind: `once`: constructive, neither seed nor budget; `search`: its incumbent improves as it
-            runs; `timed`: plans its work by the budget of time, so that every time is a run.
+            runs; `timed`: plans its work by the budget of time, so that every time is a run;
+            `solver`: the same, and the budget is the solver's alone, without seeds.
     """
 
     make: Make
@@ -69,10 +70,18 @@ def _random_key(
     return RandomKey(start_T=start_T, evaluator=evaluator)
 
 
+def _true_local_search(
+    _problem: PlacementProblem, evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+) -> Placer:
+    from egrl.placers.true_local_search import TrueLocalSearch
+
+    return TrueLocalSearch(start_T=start_T, evaluator=evaluator)
+
+
 ALL: tuple[Part, ...] = ("protocol", "time", "unknown", "open")
 MODEL: tuple[Part, ...] = ("protocol", "time", "open")
 COUNTED: tuple[Part, ...] = ("protocol",)
-CLOCKED: tuple[Part, ...] = ("time", "open")
+PLANNED: tuple[Part, ...] = ("time", "unknown", "open")
 
 METHODS: dict[str, Method] = {
     "acts-first": Method(_named("acts-first"), MODEL, "once"),
@@ -87,8 +96,10 @@ METHODS: dict[str, Method] = {
     "random-key": Method(_random_key, ALL),
     "guided": Method(_named("guided"), MODEL),
     "anneal": Method(_named("anneal"), MODEL),
-    "exact": Method(_named("exact"), CLOCKED, "timed"),
-    "auto": Method(_named("auto"), CLOCKED, "timed"),
+    "lns": Method(_named("lns"), MODEL),
+    "local-search": Method(_true_local_search, ("unknown",)),
+    "exact": Method(_named("exact"), PLANNED, "solver"),
+    "auto": Method(_named("auto"), PLANNED, "timed"),
 }
 
 PAPER = "egrl-paper"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from egrl.bench.agent.cases import PROTOCOL_CASES, Case, chosen, load, native_seconds
+from egrl.bench.agent.cases import PROTOCOL_CASES, Case, chosen, native_seconds
 from egrl.bench.agent.methods import METHODS, Part, of_part
 from egrl.bench.agent.moves import from_native
 from egrl.bench.agent.rows import Run, thinned
@@ -56,7 +56,7 @@ def tasks(settings: Settings) -> Iterator[CountedTask]:
 
 def measure(task: CountedTask) -> Run:
     """Run it."""
-    problem = load(task.case, task.folder)
+    problem = task.case.load(task.folder)
     placer = METHODS[task.method].make(problem, None, None)
     began = time.monotonic()
     try:

@@ -27,10 +27,11 @@ def measure_reference(
     native_s = PLACERS["native"]().place(problem, Budget(), rng).latency_s
     found = Auto().place(problem, Budget(seconds=seconds), rng)
     bounds = [floor_seconds(problem), found.lower_bound_s or 0.0]
-    best_s, exact_s, plan = found.latency_s, 0.0, ""
+    best_s, exact_s, exact_bound_s, plan = found.latency_s, 0.0, 0.0, ""
     if exact_too:
         exact = PLACERS["exact"]().place(problem, Budget(seconds=seconds), rng)
-        bounds.append(exact.lower_bound_s or 0.0)
+        exact_bound_s = exact.lower_bound_s or 0.0
+        bounds.append(exact_bound_s)
         best_s, exact_s = min(best_s, exact.latency_s), exact.latency_s
         plan = plan_text(exact.homes_T)
     return Reference(
@@ -43,7 +44,9 @@ def measure_reference(
         best_s=best_s,
         seconds=seconds,
         exact_s=exact_s,
+        exact_bound_s=exact_bound_s,
         plan=plan,
+        auto_plan=plan_text(found.homes_T) if exact_too else "",
     )
 
 

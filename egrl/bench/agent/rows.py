@@ -32,7 +32,9 @@ class Reference(msgspec.Struct, frozen=True):
         best_s: of the same run.
         exact_s: latency of `exact`, 0 where it was not asked.
         seconds: that the run was given.
+        exact_bound_s: its own bound, likewise.
         plan: homes of `exact`'s placement, a digit per tensor; empty where it was not asked.
+        auto_plan: homes of `auto`'s.
     """
 
     case: str
@@ -44,12 +46,14 @@ class Reference(msgspec.Struct, frozen=True):
     best_s: float
     seconds: float
     exact_s: float = 0.0
+    exact_bound_s: float = 0.0
+    auto_plan: str = ""
     plan: str = ""
 
     @property
-    def open_gap(self) -> float:
-        """What the run left between its best placement and its bound."""
-        return self.best_s / self.bound_s - 1.0
+    def exact_gap(self) -> float:
+        """What `exact` left between its placement and its bound; it must have been asked."""
+        return self.exact_s / self.exact_bound_s - 1.0
 
 
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,6 +72,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
         curve: (evaluations or seconds, latency in seconds) of its incumbents.
         moved_bytes: bytes of tensors by tier of `native` (rows) and of this placement (columns).
         moved_tensors: their number.
+        jobs: runs at the same time, where time counts.
     """
 
     part: str
@@ -82,6 +87,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     curve: list[tuple[float, float]]
     moved_bytes: list[list[int]] = []
     moved_tensors: list[list[int]] = []
+    jobs: int = 1
 
     @property
     def key(self) -> str:

@@ -5,8 +5,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from egrl.bench.agent import protocol
-from egrl.bench.agent.cases import Case, load, native_seconds
+from egrl.bench.agent import equal_time, open_problems, protocol, unknown
+from egrl.bench.agent.cases import AnyCase, native_seconds
+from egrl.bench.agent.clock import measure_on_clock
 from egrl.bench.agent.document import write_document
 from egrl.bench.agent.methods import METHODS
 from egrl.bench.agent.reference import measure_reference
@@ -21,7 +22,7 @@ class Task(Protocol):
     """A run to be measured."""
 
     @property
-    def case(self) -> Case:
+    def case(self) -> AnyCase:
         """Its problem."""
 
     @property
@@ -65,21 +66,41 @@ def _protocol(settings: Settings, book: Book) -> None:
     measure_missing(settings, book, list(protocol.tasks(settings)), protocol.measure)
 
 
-MEASURE: dict[str, Callable[[Settings, Book], None]] = {"protocol": _protocol}
+def _time(settings: Settings, book: Book) -> None:
+    _references(settings, book, equal_time.cases(settings))
+    measure_missing(settings, book, list(equal_time.tasks(settings)), measure_on_clock)
+
+
+def _unknown(settings: Settings, book: Book) -> None:
+    _references(settings, book, [case.case for case in unknown.cases(settings)], exact_too=True)
+    measure_missing(settings, book, list(unknown.tasks(settings, book.rows())), unknown.measure)
+
+
+def _open(settings: Settings, book: Book) -> None:
+    _references(settings, book, open_problems.cases(settings), exact_too=True)
+    measure_missing(settings, book, list(open_problems.tasks(settings)), measure_on_clock)
+
+
+MEASURE: dict[str, Callable[[Settings, Book], None]] = {
+    "protocol": _protocol,
+    "time": _time,
+    "unknown": _unknown,
+    "open": _open,
+}
 
 
 def _references(
-    settings: Settings, book: Book, cases: Sequence[Case], exact_too: bool = False
+    settings: Settings, book: Book, cases: Sequence[AnyCase], exact_too: bool = False
 ) -> None:
     """Measure the references that are missing, or were measured under another cost model."""
     known = book.rows().references
-    for case in cases:
+    for case in dict.fromkeys(cases):
         reference = known.get(case.name)
         native_s = native_seconds(case, settings.common.folder)
         current = reference is not None and reference.native_s == native_s
         if reference is not None and current and (reference.plan or not exact_too):
             continue
-        problem = load(case, settings.common.folder)
+        problem = case.load(settings.common.folder)
         reference = measure_reference(case.name, problem, settings.common.seconds, exact_too)
         book.add(reference)
         print(_reference_line(reference), flush=True)
