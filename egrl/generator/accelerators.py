@@ -31,14 +31,14 @@ GROUPS: dict[str, str] = {
     "hexagon-vtcm-8m": "hexagon",
     "ane-m4": "ane",
     "imxrt1170": "imxrt",
-    "ethos-u55-128": "ethos-u55",
-    "ethos-u55-256": "ethos-u55",
-    "ethos-u65-512": "ethos-u65",
-    "ethos-u65-512-shared-sram": "ethos-u65",
-    "ethos-u85-512": "ethos-u85",
-    "ethos-u85-512-shared-sram": "ethos-u85",
-    "ethos-u85-2048": "ethos-u85",
-    "ethos-u85-2048-shared-sram": "ethos-u85",
+    "ethos-u55-128": "ethos-u",
+    "ethos-u55-256": "ethos-u",
+    "ethos-u65-512": "ethos-u",
+    "ethos-u65-512-shared-sram": "ethos-u",
+    "ethos-u85-512": "ethos-u",
+    "ethos-u85-512-shared-sram": "ethos-u",
+    "ethos-u85-2048": "ethos-u",
+    "ethos-u85-2048-shared-sram": "ethos-u",
 }
 
 _CORES: dict[int, tuple[int, ...]] = {

@@ -87,6 +87,7 @@ def transposed_conv(
     kernel: int = 2,
     stride: int = 2,
     activation: str = "none",
+    added: Sequence[Value] = (),
 ) -> Value:
     """A transposed convolution with bias that enlarges an image `stride` times."""
     batch, inputs, height, width = source.shape
@@ -108,7 +109,8 @@ def transposed_conv(
         Reads(weight, Role.RIGHT, by_channel),
         Reads(builder.weight(f"{name}.bias", (channels,)), Role.OTHER, by_channel),
     ]
-    vector_ops = prod(shape) * (1 + ACTIVATIONS[activation])
+    reads.extend(Reads(value) for value in added)
+    vector_ops = prod(shape) * (1 + len(added) + ACTIVATIONS[activation])
     return builder.add(name, OpFamily.CONV, reads, shape, space, "mac", vector_ops, (work,))
 
 

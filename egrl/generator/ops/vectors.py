@@ -30,13 +30,17 @@ def elementwise(
     )  # fmt: skip
 
 
-def batch_norm(builder: WorkloadBuilder, name: str, source: Value, activation: int = 1) -> Value:
-    """A normalization by four constants of each channel that no convolution could take in."""
+def batch_norm(
+    builder: WorkloadBuilder, name: str, source: Value, activation: int = 1, *, folded: bool = False
+) -> Value:
+    """A normalization by constants of each channel that no convolution could take in.
+
+    There are four, or a scale and a shift where they were folded.
+    """
     channels = source.shape[1]
-    constants = [
-        builder.weight(f"{name}.{part}", (channels,))
-        for part in ("scale", "shift", "mean", "variance")
-    ]
+    parts = ("scale", "shift") if folded else ("scale", "shift", "mean", "variance")
+    extents = (1, channels, 1, 1) if folded else (channels,)
+    constants = [builder.weight(f"{name}.{part}", extents) for part in parts]
     return elementwise(
         builder, name, [source, *constants], source.shape, PER_BATCH_NORM_ELEMENT + activation
     )

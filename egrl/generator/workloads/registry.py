@@ -7,8 +7,14 @@ import numpy as np
 from egrl.generator.ops.builder import Value, WorkloadBuilder
 from egrl.generator.workloads.branchy import branchy
 from egrl.generator.workloads.chain import chain
+from egrl.generator.workloads.decoder import decoder
+from egrl.generator.workloads.decoder_cache import decoder_cache
+from egrl.generator.workloads.dense import dense
+from egrl.generator.workloads.depthwise import depthwise
 from egrl.generator.workloads.encoder import encoder
+from egrl.generator.workloads.recurrent import recurrent
 from egrl.generator.workloads.residual import residual
+from egrl.generator.workloads.unet import detector, unet
 from graph_ir.errors import InputError
 from graph_ir.workload import Workload
 
@@ -17,8 +23,15 @@ Family = Callable[[WorkloadBuilder, int, np.random.Generator], list[Value]]
 FAMILIES: dict[str, Family] = {
     "chain": chain,
     "residual": residual,
+    "depthwise": depthwise,
     "branchy": branchy,
+    "dense": dense,
     "encoder": encoder,
+    "decoder": decoder,
+    "decoder_cache": decoder_cache,
+    "unet": unet,
+    "detector": detector,
+    "recurrent": recurrent,
 }
 
 SMALLEST = 20
