@@ -5,40 +5,107 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.func import functional_call
 
 from egrl.agents.paper.config import PaperConfig
 from egrl.agents.paper.critic import Critic
 from egrl.agents.paper.policy import Policy
-from egrl.agents.paper.topology import build_topology, squared
+from egrl.agents.paper.topology import build_topology
+from egrl.agents.paper.unet import GraphUNet
 from egrl.environment.features import build_graph
 from tests.placers.support import random_problem
 
 SMALL = replace(PaperConfig(), hidden=16, depth=3, heads=2)
 
 
-def pairs(edges_2E):
-    return sorted(map(tuple, edges_2E.T.tolist()))
+def pairs(graph):
+    rows = np.repeat(np.arange(graph.node_count), np.diff(graph.begin_M))
+    return sorted(zip(rows.tolist(), graph.reads_E.tolist(), strict=True))
 
 
 def test_the_square_of_a_chain_by_hand():
     topology = build_topology(np.array([[0, 1, 2], [1, 2, 3]]), 4)
-    one = [(0, 1), (1, 0), (1, 2), (2, 1), (2, 3), (3, 2)]
-    assert pairs(topology.edges_2E) == one
-    assert pairs(topology.squared_2E) == sorted([*one, (0, 2), (2, 0), (1, 3), (3, 1)])
+    loops = [(i, i) for i in range(4)]
+    one = sorted([*loops, (0, 1), (1, 0), (1, 2), (2, 1), (2, 3), (3, 2)])
+    assert pairs(topology.graph) == one
+    squared = topology.graph.kept(np.arange(4))
+    assert pairs(squared) == sorted([*one, (0, 2), (2, 0), (1, 3), (3, 1)])
     twice = topology.batch(2)
-    assert pairs(twice.edges_2E) == sorted([*one, *((a + 4, b + 4) for a, b in one)])
-    assert twice.graph_M.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert pairs(twice) == sorted([*one, *((a + 4, b + 4) for a, b in one)])
+    # 3 and 1 are kept, in this order: they are two steps apart; 0 is left out.
+    assert pairs(topology.graph.kept(np.array([3, 1]))) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert pairs(topology.graph.kept(np.array([3, 0]))) == [(0, 0), (1, 1)]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_square_is_that_of_dense_matrices(seed):
+def test_coarser_graphs_are_those_of_dense_matrices(seed):
     rng = np.random.default_rng(seed)
     dense = np.triu(rng.random((30, 30)) < 0.1, 1)
     topology = build_topology(np.argwhere(dense).T.copy(), 30)
     both = (dense | dense.T).astype(int) + np.eye(30, dtype=int)
-    expected = (both @ both > 0) & ~np.eye(30, dtype=bool)
-    assert pairs(topology.squared_2E) == pairs(np.argwhere(expected).T)
-    assert squared(torch.zeros((2, 0), dtype=torch.int64), 3).shape == (2, 0)
+    kept = rng.permutation(30)[:17]
+    expected = (both @ both > 0)[kept][:, kept]
+    found = topology.graph.kept(kept)
+    assert pairs(found) == sorted(map(tuple, np.argwhere(expected).tolist()))
+    assert len(set(pairs(found))) == len(pairs(found))
+
+
+def published(network, nodes_MF, edges_2E, graph_M):
+    """The U-Net with the forward passes of PyTorch Geometric's own layers."""
+    x, skips = torch.relu(network.down[0](nodes_MF, edges_2E)), []
+    for pool, convolution in zip(network.pools, network.down[1:], strict=True):
+        dense = torch.eye(len(x))
+        dense[edges_2E[0], edges_2E[1]] = 1.0
+        wider = ((dense @ dense > 0) & ~torch.eye(len(x), dtype=torch.bool)).nonzero().T
+        before, before_2E = x, edges_2E
+        x, edges_2E, _, graph_M, kept, _ = pool(x, wider, None, graph_M)
+        skips.append((before, before_2E, kept))
+        x = torch.relu(convolution(x, edges_2E))
+    for level, convolution in enumerate(network.up):
+        before, edges_2E, kept = skips.pop()
+        x = convolution(before.index_add(0, kept, x), edges_2E)
+        x = torch.relu(x) if level < len(network.up) - 1 else x
+    return x
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_kernels_compute_what_the_published_layers_do(seed):
+    nodes, edges, _, _ = inputs(seed, batch=3)
+    torch.manual_seed(seed)
+    network = GraphUNet(21, SMALL)
+    topology = build_topology(edges, 24)
+    weights = torch.rand((3, 24, 16))
+    both_2E = torch.tensor([pair for pair in pairs(topology.batch(3)) if pair[0] != pair[1]]).T
+    results = []
+    for forward in (
+        lambda x: network(x, topology.batch(3)),
+        lambda x: published(
+            network, x.flatten(0, 1), both_2E, torch.arange(3).repeat_interleave(24)
+        ).view(3, 24, -1),
+    ):
+        network.zero_grad()
+        state = nodes.clone().requires_grad_(True)
+        found = forward(state)
+        (found * weights).sum().backward()
+        results.append(
+            [found.detach(), state.grad, *(p.grad.clone() for p in network.parameters())]
+        )
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=2e-5)
+
+
+def test_a_population_in_one_pass():
+    nodes, edges, _, _ = inputs(batch=3)
+    topology = build_topology(edges, 24)
+    policies = [built(Policy, seed) for seed in range(3)]
+    names = [name for name, _ in policies[0].named_parameters()]
+    stacked = {
+        name: torch.stack([policy.get_parameter(name) for policy in policies]) for name in names
+    }
+    with torch.no_grad():
+        together = functional_call(policies[0], stacked, (nodes, topology))
+        alone = [p(nodes[i : i + 1], topology)[0] for i, p in enumerate(policies)]
+    torch.testing.assert_close(together, torch.stack(alone))
 
 
 def inputs(seed=0, batch=2):

@@ -37,8 +37,6 @@ class Critic(nn.Module):
             action_BNSH: one-hot or soft choices.
             topology: of the graph.
         """
-        count, ops, _ = nodes_BNF.shape
         input_BNF = torch.cat([nodes_BNF, action_BNSH.flatten(2)], dim=2)
-        x_MC = self.unet(input_BNF.reshape(count * ops, -1), topology.batch(count))
-        pooled_BC = x_MC.reshape(count, ops, -1).amax(dim=1)
+        pooled_BC = self.unet(input_BNF, topology.batch(len(nodes_BNF))).amax(dim=1)
         return torch.cat([twin(pooled_BC) for twin in self.twins], dim=1)

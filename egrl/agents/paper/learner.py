@@ -64,8 +64,8 @@ class Learner:
             self.actor = Policy(state.feature_count, state.homes, config)
             self.critic = Critic(state.feature_count, state.homes, config)
         self.target = deepcopy(self.critic).requires_grad_(False)
-        self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), config.actor_rate)
-        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), config.critic_rate)
+        self.actor_optimizer = _adam(self.actor, config.actor_rate)
+        self.critic_optimizer = _adam(self.critic, config.critic_rate)
 
     def update(self, batch: Transitions, rng: np.random.Generator) -> tuple[float, float]:
         """One gradient step of the critic, then one of the actor.
@@ -96,9 +96,9 @@ class Learner:
         self._step(actor_loss, self.actor, self.actor_optimizer)
         self.critic.requires_grad_(True)
         with torch.no_grad():
-            pairs = zip(self.target.parameters(), self.critic.parameters(), strict=True)
-            for old, new in pairs:
-                old.lerp_(new, config.target_rate)
+            torch._foreach_lerp_(
+                list(self.target.parameters()), list(self.critic.parameters()), config.target_rate
+            )
         return float(critic_loss.detach()), float(actor_loss.detach())
 
     @torch.no_grad()
@@ -130,3 +130,7 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         clip_grad_norm_(network.parameters(), self.config.gradient_norm)
         optimizer.step()
+
+
+def _adam(network: torch.nn.Module, rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), rate, fused=True)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from egrl.agents.paper.config import PaperConfig
 from egrl.agents.paper.topology import Topology
-from egrl.agents.paper.unet import GraphUNet
+from egrl.agents.paper.unet import GraphUNet, linear
 from egrl.environment.projection import SLOTS
 
 
@@ -26,9 +26,10 @@ class Policy(nn.Module):
         self.heads = nn.ModuleList([nn.Linear(hidden, homes) for _ in range(SLOTS)])
 
     def forward(self, nodes_BNF: Tensor, topology: Topology) -> Tensor:
-        """Logits, [B, N, S, H]."""
-        count, ops, features = nodes_BNF.shape
-        x_MC = self.unet(nodes_BNF.reshape(count * ops, features), topology.batch(count))
-        x_MC = self.trunk(x_MC)
-        logits_MSH = torch.stack([head(x_MC) for head in self.heads], dim=1)
-        return logits_MSH.reshape(count, ops, SLOTS, -1)
+        """Logits, [B, N, S, H]; parameters may have a batch axis (see `unet.py`)."""
+        count, ops, _ = nodes_BNF.shape
+        x_BNC = self.unet(nodes_BNF, topology.batch(count))
+        for layer in self.trunk:
+            x_BNC = torch.tanh(linear(layer, x_BNC)) if isinstance(layer, nn.Linear) else x_BNC
+        logits_BNSH = torch.stack([linear(head, x_BNC) for head in self.heads], dim=2)
+        return logits_BNSH.reshape(count, ops, SLOTS, -1)

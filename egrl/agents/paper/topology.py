@@ -1,31 +1,42 @@
-"""The graph as the networks walk it: bidirectional, with the pairs two steps apart.
+"""The graph as the networks see it: bidirectional, batched, and coarser with every pooling.
 
-Axis letters: N ops of one graph, B graphs of a batch, M = B N nodes of all of them, E edges.
+Axis letters: N ops, B graphs of a batch, M = B N nodes of all of them, E edges, J nodes kept.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from accelerator_sim.compiled import compiled
+
+I32 = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class BatchTopology:
-    """B copies of a graph beside each other.
+class Graph:
+    """Who reads whom, row after row; every node reads itself.
 
     Attributes:
-        edges_2E: int64, both directions, no loops.
-        squared_2E: int64, pairs at most two steps apart, no loops.
-        graph_M: int64, of which copy a node is.
-        count: B.
+        begin_M: int32, where the row of a node begins; one more entry than nodes.
+        reads_E: int32, the nodes that it reads.
     """
 
-    edges_2E: Tensor
-    squared_2E: Tensor
-    graph_M: Tensor
-    count: int
+    begin_M: I32
+    reads_E: I32
+
+    @property
+    def node_count(self) -> int:
+        """M."""
+        return len(self.begin_M) - 1
+
+    def kept(self, kept_J: NDArray[np.int64]) -> "Graph":
+        """The nodes kept, in this order, those joined that were at most two steps apart.
+
+        That is (A + I)^2 without the others, so that what a pooling leaves stays connected.
+        """
+        begin_J, reads_E = _coarsen(self.begin_M, self.reads_E, kept_J)
+        return Graph(begin_J, reads_E)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,54 +45,60 @@ class Topology:
 
     Attributes:
         op_count: N.
-        edges_2E: int64, both directions.
-        squared_2E: int64, pairs at most two steps apart.
+        graph: of the ops, both directions.
     """
 
     op_count: int
-    edges_2E: Tensor
-    squared_2E: Tensor
-    _batches: dict[int, BatchTopology] = field(default_factory=dict, repr=False)
+    graph: Graph
+    _batches: dict[int, Graph] = field(default_factory=dict, repr=False)
 
-    def batch(self, count: int) -> BatchTopology:
-        """The graph `count` times."""
+    def batch(self, count: int) -> Graph:
+        """The graph `count` times, side by side."""
         found = self._batches.get(count)
         if found is None:
-            found = BatchTopology(
-                self._repeat(self.edges_2E, count),
-                self._repeat(self.squared_2E, count),
-                torch.arange(count).repeat_interleave(self.op_count),
-                count,
-            )
+            edges = len(self.graph.reads_E)
+            rows_BN = self.graph.begin_M[:-1] + np.arange(count)[:, None] * edges
+            reads_BE = self.graph.reads_E + np.arange(count)[:, None] * self.op_count
+            begin_M = np.append(rows_BN.reshape(-1), count * edges)
+            found = Graph(begin_M.astype(np.int32), reads_BE.reshape(-1).astype(np.int32))
             self._batches[count] = found
         return found
 
-    def _repeat(self, edges_2E: Tensor, count: int) -> Tensor:
-        shift_B = torch.arange(count) * self.op_count
-        return (edges_2E[:, None, :] + shift_B[None, :, None]).reshape(2, -1)
-
 
 def build_topology(edges_2E: NDArray[np.int64], op_count: int) -> Topology:
-    """Make data flow bidirectional: ops see both what they read and who reads them."""
-    flow_2E = torch.from_numpy(edges_2E)
-    both_2E = torch.unique(torch.cat([flow_2E, flow_2E.flip(0)], dim=1), dim=1)
-    return Topology(op_count, both_2E, squared(both_2E, op_count))
+    """Make data flow bidirectional: ops see what they read, who reads them, and themselves."""
+    loops_2N = np.tile(np.arange(op_count, dtype=np.int64), (2, 1))
+    both_2E = np.unique(np.concatenate([edges_2E, edges_2E[::-1], loops_2N], axis=1), axis=1)
+    degree_N = np.bincount(both_2E[0], minlength=op_count)
+    begin_M = np.append(0, degree_N.cumsum()).astype(np.int32)
+    return Topology(op_count, Graph(begin_M, both_2E[1].astype(np.int32)))
 
 
-def squared(edges_2E: Tensor, node_count: int) -> Tensor:
-    """The off-diagonal pattern of (A + I)^2, in order."""
-    loops_N = torch.arange(node_count)
-    source_E = torch.cat([edges_2E[0], loops_N])
-    sink_E = torch.cat([edges_2E[1], loops_N])
-    order_E = torch.argsort(source_E, stable=True)
-    source_E, sink_E = source_E[order_E], sink_E[order_E]
-    degree_N = torch.bincount(source_E, minlength=node_count)
-    begin_N = degree_N.cumsum(0) - degree_N
-    # Every edge a -> b continues along all edges b -> c.
-    repeats_E = degree_N[sink_E]
-    first_E = repeats_E.cumsum(0) - repeats_E
-    step = torch.arange(int(repeats_E.sum())) - first_E.repeat_interleave(repeats_E)
-    end = sink_E[begin_N[sink_E].repeat_interleave(repeats_E) + step]
-    pairs = torch.unique(source_E.repeat_interleave(repeats_E) * node_count + end)
-    source, sink = pairs // node_count, pairs % node_count
-    return torch.stack([source, sink])[:, source != sink]
+@compiled
+def _coarsen(begin_M: I32, reads_E: I32, kept_J: NDArray[np.int64]) -> tuple[I32, I32]:
+    nodes = len(begin_M) - 1
+    place_M = np.full(nodes, -1, np.int32)
+    for j in range(len(kept_J)):
+        place_M[kept_J[j]] = j
+    # How many steps of length two there are bounds how many pairs they join.
+    bound = 0
+    for m in kept_J:
+        for e in range(begin_M[m], begin_M[m + 1]):
+            middle = reads_E[e]
+            bound += begin_M[middle + 1] - begin_M[middle]
+    begin_J = np.zeros(len(kept_J) + 1, np.int32)
+    found_E = np.empty(bound, np.int32)
+    seen_J = np.full(len(kept_J), -1, np.int32)
+    count = 0
+    for j in range(len(kept_J)):
+        m = kept_J[j]
+        for first in range(begin_M[m], begin_M[m + 1]):
+            middle = reads_E[first]
+            for second in range(begin_M[middle], begin_M[middle + 1]):
+                end = place_M[reads_E[second]]
+                if end >= 0 and seen_J[end] != j:
+                    seen_J[end] = j
+                    found_E[count] = end
+                    count += 1
+        begin_J[j + 1] = count
+    return begin_J, found_E[:count].copy()

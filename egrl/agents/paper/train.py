@@ -3,6 +3,8 @@
 Axis letters: P maps, N ops, S slots, H homes.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -119,11 +121,8 @@ class Training:
 
     def logits(self, genome: GnnGenome) -> F64:
         """Raw logits of a policy where everything is outermost, [N, S, H]."""
-        kept = self.cache.get(id(genome))
-        if kept is None:
-            kept = genome, self._forward(genome, self.empty_NS)
-            self.cache[id(genome)] = kept
-        return kept[1]
+        self._remember([genome])
+        return self.cache[id(genome)][1]
 
     def _seed(self) -> int:
         return int(self.rng.integers(LARGEST_SEED))
@@ -149,23 +148,38 @@ class Training:
             for i in range(config.population)
         ]
 
-    def _forward(self, genome: GnnGenome, map_NS: I8) -> F64:
+    def _forward(self, genomes: list[GnnGenome], map_NS: I8) -> F64:
+        """Raw logits of P policies where a step begins with this map, [P, N, S, H]."""
         weights = {
-            name: torch.from_numpy(weight)
-            for name, weight in zip(self.names, genome.weights, strict=True)
+            name: torch.from_numpy(np.stack([genome.weights[i] for genome in genomes]))
+            for i, name in enumerate(self.names)
         }
-        nodes_BNF = self.state.nodes(map_NS[np.newaxis])
+        nodes_PNF = self.state.nodes(np.repeat(map_NS[np.newaxis], len(genomes), axis=0))
         with torch.no_grad():
-            logits = functional_call(self.policy, weights, (nodes_BNF, self.state.topology))[0]
+            logits = functional_call(self.policy, weights, (nodes_PNF, self.state.topology))
         # Mutation may drive weights so high that their sums overflow.
-        logits_NSH: F64 = np.nan_to_num(logits.numpy().astype(np.float64))
-        return logits_NSH
+        logits_PNSH: F64 = np.nan_to_num(logits.numpy().astype(np.float64))
+        return logits_PNSH
+
+    def _remember(self, genomes: Sequence[Genome]) -> None:
+        """Fill the cache with the policies among these genomes that it lacks, in one pass."""
+        missing = {
+            id(genome): genome
+            for genome in genomes
+            if isinstance(genome, GnnGenome) and id(genome) not in self.cache
+        }
+        if missing:
+            policies = list(missing.values())
+            for genome, logits_NSH in zip(
+                policies, self._forward(policies, self.empty_NS), strict=True
+            ):
+                self.cache[id(genome)] = genome, logits_NSH
 
     def _act(self, genome: Genome) -> I8:
         if isinstance(genome, BoltzmannGenome):
             return sample_map(genome, self.rng)
         at_rest = self.map_NS is self.empty_NS
-        logits_NSH = self.logits(genome) if at_rest else self._forward(genome, self.map_NS)
+        logits_NSH = self.logits(genome) if at_rest else self._forward([genome], self.map_NS)[0]
         map_NS: I8 = logits_NSH.argmax(axis=2).astype(np.int8)
         return map_NS
 
@@ -174,6 +188,7 @@ class Training:
         fitness_P = np.full(len(genomes), -np.inf)
         if self.config.schedule == "fast":
             if genomes:
+                self._remember(genomes)
                 reward_P = self._try(np.stack([self._act(genome) for genome in genomes]))
                 fitness_P[: len(reward_P)] = reward_P
             return fitness_P

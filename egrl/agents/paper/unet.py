@@ -1,14 +1,21 @@
 """Graph U-Net (Gao and Ji, arXiv 1905.05178) with graph attention (arXiv 1710.10903).
 
-Axis letters: M nodes of all graphs of a batch, F features, C hidden channels, E edges.
+The layers are PyTorch Geometric's, and so are the formulas; kernels of our own compute them for a
+whole batch at once. Every parameter may have one more axis in front, an entry per graph: then
+every graph of the batch has a network of its own, and a population is one pass.
+
+Axis letters: B graphs of a batch, N nodes of each, F features, C hidden channels, J nodes kept.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, TopKPooling
 
+from egrl.agents.paper.attention import Attention
 from egrl.agents.paper.config import PaperConfig
-from egrl.agents.paper.topology import BatchTopology, squared
+from egrl.agents.paper.topology import Graph
 
 
 class GraphUNet(nn.Module):
@@ -28,30 +35,78 @@ class GraphUNet(nn.Module):
         self.pools = nn.ModuleList([TopKPooling(hidden, config.pool_ratio) for _ in range(depth)])
         self.up = nn.ModuleList([_convolution(hidden, config) for _ in range(depth)])
 
-    def forward(self, nodes_MF: Tensor, graph: BatchTopology) -> Tensor:
-        """Hidden state of every node, [M, C].
+    def forward(self, nodes_BNF: Tensor, graph: Graph) -> Tensor:
+        """Hidden state of every node, [B, N, C].
 
-        Before each pooling pairs two steps apart are joined (A^2), so that what is left stays
+        At each pooling pairs two steps apart are joined (A^2), so that what is left stays
         connected.
+
+        Args:
+            nodes_BNF: features.
+            graph: of the whole batch.
         """
-        edges_2E, graph_M = graph.edges_2E, graph.graph_M
-        x_MC = torch.relu(self.down[0](nodes_MF, edges_2E))
-        skips: list[tuple[Tensor, Tensor, Tensor]] = []
-        wider_2E = graph.squared_2E
-        for level, pool in enumerate(self.pools):
-            if level:
-                wider_2E = squared(edges_2E, len(x_MC))
-            before_MC, before_2E = x_MC, edges_2E
-            x_MC, edges_2E, _, graph_M, kept_M, _ = pool(x_MC, wider_2E, None, graph_M)
-            skips.append((before_MC, before_2E, kept_M))
-            x_MC = torch.relu(self.down[level + 1](x_MC, edges_2E))
+        x_BNC = torch.relu(convolve(self.down[0], nodes_BNF, graph))
+        skips: list[tuple[Tensor, Graph, Tensor]] = []
+        for pool, convolution in zip(self.pools, self.down[1:], strict=True):
+            before_BNC, before = x_BNC, graph
+            x_BNC, kept_BJ = pooled(pool, x_BNC)
+            graph = before.kept(kept_BJ.reshape(-1).numpy())
+            skips.append((before_BNC, before, kept_BJ))
+            x_BNC = torch.relu(convolve(convolution, x_BNC, graph))
         for level, convolution in enumerate(self.up):
-            before_MC, edges_2E, kept_M = skips.pop()
-            x_MC = before_MC.index_add(0, kept_M, x_MC)
-            x_MC = convolution(x_MC, edges_2E)
+            before_BNC, graph, kept_BJ = skips.pop()
+            flat_MC = before_BNC.flatten(0, 1).index_add(0, kept_BJ.flatten(), x_BNC.flatten(0, 1))
+            x_BNC = convolve(convolution, flat_MC.view_as(before_BNC), graph)
             if level < len(self.up) - 1:
-                x_MC = torch.relu(x_MC)
-        return x_MC
+                x_BNC = torch.relu(x_BNC)
+        return x_BNC
+
+
+def linear(layer: nn.Module, x_BNF: Tensor) -> Tensor:
+    """A linear layer, whose parameters may have a batch axis."""
+    weight, bias = layer.weight, layer.bias
+    assert isinstance(weight, Tensor)
+    x_BNC = x_BNF @ weight.mT
+    return x_BNC if bias is None else x_BNC + _per_node(bias, weight)
+
+
+def convolve(layer: nn.Module, x_BNF: Tensor, graph: Graph) -> Tensor:
+    """A `GATConv` with self-loops, on every graph of the batch: [B, N, C]."""
+    assert isinstance(layer, GATConv)
+    x_BNC = linear(layer.lin, x_BNF)
+    # Both logits of every head at once: two columns per head, with its own channels only.
+    vectors_GKW2 = torch.stack([layer.att_src, layer.att_dst], dim=-1)
+    vectors_GKW2 = vectors_GKW2.reshape(-1, *vectors_GKW2.shape[-3:])
+    own_KK = torch.eye(layer.heads)[:, None, None, :]
+    columns_GCH = (vectors_GKW2[..., None] * own_KK).flatten(3).flatten(1, 2)
+    logits_MH = (x_BNC @ columns_GCH).flatten(0, 1)
+    source_MK, sink_MK = logits_MH[:, : layer.heads], logits_MH[:, layer.heads :]
+    x_MKW = x_BNC.reshape(-1, layer.heads, layer.out_channels)
+    out_MKW: Tensor = Attention.apply(x_MKW, source_MK, sink_MK, graph)  # type: ignore[no-untyped-call]
+    return out_MKW.view_as(x_BNC) + _per_node(layer.bias, layer.lin.weight)
+
+
+def pooled(layer: nn.Module, x_BNC: Tensor) -> tuple[Tensor, Tensor]:
+    """A `TopKPooling`: the nodes kept, [B, J, C], and which of the whole batch they were, [B, J].
+
+    Of nodes with the same score those that come first are kept.
+    """
+    assert isinstance(layer, TopKPooling)
+    weight_GC = layer.select.weight.reshape(-1, x_BNC.shape[2])
+    unit_GC1 = (weight_GC / weight_GC.norm(dim=1, keepdim=True))[:, :, None]
+    score_BN = torch.tanh((x_BNC @ unit_GC1)[:, :, 0])
+    count, nodes = score_BN.shape
+    kept = math.ceil(layer.ratio * nodes)
+    order_BN = torch.sort(score_BN.detach(), dim=1, descending=True, stable=True).indices
+    kept_BJ = order_BN[:, :kept] + (torch.arange(count) * nodes)[:, None]
+    flat = kept_BJ.flatten()
+    kept_MC = x_BNC.flatten(0, 1)[flat] * score_BN.flatten()[flat][:, None]
+    return kept_MC.view(count, kept, -1), kept_BJ
+
+
+def _per_node(bias: Tensor | nn.Module, weight: Tensor) -> Tensor:
+    assert isinstance(bias, Tensor)
+    return bias[:, None, :] if weight.dim() == 3 else bias
 
 
 def _convolution(width: int, config: PaperConfig) -> GATConv:
