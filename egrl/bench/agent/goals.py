@@ -1,0 +1,239 @@
+"""Which goals are met: computed from the rows, never written by hand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from egrl.bench.agent.cases import PAPER_CASES
+from egrl.bench.agent.clocked_table import OPEN_NAMES, TIME_NAMES, open_times
+from egrl.bench.agent.equal_time import TIMES_S
+from egrl.bench.agent.methods import ABLATIONS, CONTROLS, OURS, PAPER, of_part
+from egrl.bench.agent.protocol import EVALUATIONS
+from egrl.bench.agent.protocol_table import NAMES as PROTOCOL_NAMES
+from egrl.bench.agent.rows import Rows
+from egrl.bench.agent.scores import Scores, scores_of
+from egrl.bench.agent.statistics import Interval, interval, mean
+from egrl.bench.agent.text import interval_text, seconds_name
+from egrl.bench.agent.unknown import COUNTS
+from egrl.bench.agent.unknown_table import GROUPS, names_of
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """One method against another on the problems that both have runs on.
+
+    Attributes:
+        other: name of the other.
+        problems: on which both have runs.
+        ours: pooled gap.
+        theirs: pooled gap.
+    """
+
+    other: str
+    problems: int
+    ours: Interval
+    theirs: Interval
+
+    @property
+    def wins(self) -> bool:
+        """Whether the intervals do not overlap and ours is the lower."""
+        return self.ours.below(self.theirs)
+
+    @property
+    def loses(self) -> bool:
+        """Whether the intervals do not overlap and ours is the higher."""
+        return self.theirs.below(self.ours)
+
+    @property
+    def word(self) -> str:
+        """Of what it says."""
+        if self.wins:
+            return "ahead of"
+        return "behind" if self.loses else "level with"
+
+    @property
+    def text(self) -> str:
+        """For the document."""
+        return (
+            f"{self.word} `{self.other}`: {interval_text(self.ours)} against "
+            f"{interval_text(self.theirs)} % on {self.problems} problems"
+        )
+
+
+def duel(scores: Scores, names: Sequence[str], ours: str, other: str, at: float) -> Duel | None:
+    """Ours against another at a point; None where they share no problem."""
+    common = scores.common(names, [ours, other], at)
+    one, two = scores.pooled(common, ours, at), scores.pooled(common, other, at)
+    if one is None or two is None:
+        return None
+    return Duel(other, len(common), one, two)
+
+
+def hardest(scores: Scores, names: Sequence[str], others: Sequence[str], at: float) -> Duel | None:
+    """Ours against the other that does best against it: least wins, then lowest gap."""
+    duels = [
+        found for other in others if (found := duel(scores, names, OURS, other, at)) is not None
+    ]
+    return min(
+        duels,
+        key=lambda d: (d.theirs.mid - d.ours.mid if d.theirs.mid < float("inf") else 1e9, d.other),
+        default=None,
+    )
+
+
+def section(rows: Rows) -> list[str]:
+    """Markdown."""
+    return [
+        "## Goals",
+        "",
+        "Computed from the rows. *Ahead* and *behind*: 95 % intervals do not overlap; *level*: "
+        "they do. Each line names the competitor that did best, and counts only problems on which "
+        "both have runs.",
+        "",
+        *_win_unknown(rows),
+        *_win_open(rows),
+        *_tie_protocol(rows),
+        *_tie_time(rows),
+        *_paper(rows),
+        "",
+        "### What learning adds",
+        "",
+        *_controls(rows),
+        "",
+    ]
+
+
+def competitors(scores: Scores, part: str) -> list[str]:
+    """All methods of a part but ours and its controls."""
+    for known in ("protocol", "time", "unknown", "open"):
+        if known == part:
+            return [name for name in of_part(known, []) if name != OURS and name not in CONTROLS]
+    raise ValueError(part)
+
+
+def _verdict(goal: str, points: Sequence[tuple[str, Duel | None]], must_win: bool) -> list[str]:
+    """A goal with a line for each point at which methods are compared."""
+    duels = [found for _, found in points if found is not None]
+    if not duels:
+        return [f"- {goal}: **not measured**: `{OURS}` has no rows."]
+    good = all(found.wins if must_win else not found.loses for found in duels)
+    word = "met" if good and len(duels) == len(points) else "short"
+    if good and len(duels) < len(points):
+        word = "not fully measured"
+    lines = [f"- {goal}: **{word}**."]
+    for name, found in points:
+        lines.append(f"    - {name}: {'no rows' if found is None else found.text}.")
+    return lines
+
+
+def _win_unknown(rows: Rows) -> list[str]:
+    scores = scores_of(rows, "unknown")
+    others = competitors(scores, "unknown")
+    points = [
+        (f"{group}, {count:,} measurements", hardest(scores, names_of(truths), others, count))
+        for group, truths in GROUPS.items()
+        for count in COUNTS
+    ]
+    return _verdict("Win on the unknown machine (experiment 3)", points, True)
+
+
+def _win_open(rows: Rows) -> list[str]:
+    scores = scores_of(rows, "open")
+    others = competitors(scores, "open")
+    points = [
+        (seconds_name(time_s), hardest(scores, OPEN_NAMES, others, time_s))
+        for time_s in open_times(rows)
+    ]
+    return _verdict("Win on problems that the solver leaves open (experiment 4)", points, True)
+
+
+def _tie_protocol(rows: Rows) -> list[str]:
+    scores = scores_of(rows, "protocol")
+    others = competitors(scores, "protocol")
+    points = [
+        (f"{EVALUATIONS:,} evaluations", hardest(scores, PROTOCOL_NAMES, others, EVALUATIONS))
+    ]
+    return _verdict("At worst a tie under the paper's protocol (experiment 1)", points, False)
+
+
+def _tie_time(rows: Rows) -> list[str]:
+    scores = scores_of(rows, "time")
+    others = competitors(scores, "time")
+    points = [
+        (seconds_name(time_s), hardest(scores, TIME_NAMES, others, time_s)) for time_s in TIMES_S
+    ]
+    return _verdict("At worst a tie at equal wall time (experiment 2)", points, False)
+
+
+def _paper(rows: Rows) -> list[str]:
+    """Is the published agent ahead of its ablations, by mean speed-up, as in the paper?"""
+    goal = f"`{PAPER}` ahead of its own ablations, as in the paper"
+    lines, behind, apart, measured = [], 0, 0, 0
+    for ablation in ABLATIONS:
+        strata: dict[str, list[list[float]]] = {PAPER: [], ablation: []}
+        for case in PAPER_CASES:
+            found = {name: _speedups(rows, case.name, name) for name in strata}
+            if all(found.values()):
+                for name, values in found.items():
+                    strata[name].append(values)
+        if not strata[PAPER]:
+            lines.append(f"    - {ablation}: no rows.")
+            continue
+        measured += 1
+        ours, theirs = (interval(strata[name], mean) for name in (PAPER, ablation))
+        word = "ahead of" if theirs.below(ours) else "level with"
+        if ours.below(theirs):
+            word = "behind"
+        behind += ours.mid < theirs.mid
+        apart += theirs.below(ours)
+        lines.append(
+            f"    - {word} `{ablation}`: mean speed-up {_plain(ours)} against {_plain(theirs)} on "
+            f"{len(strata[PAPER])} problems."
+        )
+    if not measured:
+        return [f"- {goal}: **not measured**."]
+    word = "short" if behind else "met"
+    if not behind and measured < len(ABLATIONS):
+        word = "not fully measured"
+    tail = f"; intervals apart from {apart} of {measured}" if not behind else ""
+    return [f"- {goal}: **{word}**{tail}.", *lines]
+
+
+def _speedups(rows: Rows, case: str, method: str) -> list[float]:
+    return [
+        run.native_s / run.latency_s
+        for run in rows.of("protocol", case, method)
+        if run.latency_s is not None and run.budget >= EVALUATIONS
+    ]
+
+
+def _plain(found: Interval) -> str:
+    return f"{found.mid:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+
+def _controls(rows: Rows) -> list[str]:
+    """Ours against the same search with a spoilt network, or none."""
+    lines = []
+    points: list[tuple[str, Sequence[str], float, str]] = [
+        ("protocol", PROTOCOL_NAMES, EVALUATIONS, f"{EVALUATIONS:,} evaluations"),
+        *(("time", TIME_NAMES, time_s, seconds_name(time_s)) for time_s in TIMES_S),
+        *(
+            ("unknown", names_of(truths), count, f"{group}, {count:,} measurements")
+            for group, truths in GROUPS.items()
+            for count in COUNTS
+        ),
+        *(("open", OPEN_NAMES, t, f"open problems, {seconds_name(t)}") for t in open_times(rows)),
+    ]
+    for part, names, at, title in points:
+        scores = scores_of(rows, part)
+        found = [d for c in CONTROLS if (d := duel(scores, names, OURS, c, at)) is not None]
+        if not found:
+            continue
+        level = [d.other for d in found if not d.wins]
+        says = "the trained network is ahead of every control"
+        if level:
+            says = (
+                f"learning adds nothing that shows over {', '.join(f'`{name}`' for name in level)}"
+            )
+        lines.append(f"- {title}: {says}.")
+        lines += [f"    - {d.text}." for d in found]
+    return lines or ["Not measured: there are no rows of `egrl` beside its controls."]

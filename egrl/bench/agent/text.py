@@ -1,0 +1,73 @@
+"""Pieces of the document that all experiments share."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from egrl.bench.agent.methods import METHODS
+from egrl.bench.agent.rows import Rows
+from egrl.bench.agent.statistics import Interval
+
+SEEDLESS = ("once", "solver")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def percent(share: float) -> str:
+    """A share in percent; a dash where there is no value."""
+    return f"{100 * share:.2f} %" if np.isfinite(share) else "-"
+
+
+def interval_text(found: Interval | None) -> str:
+    """Estimate and interval in percent."""
+    if found is None:
+        return ""
+    return f"{_short(found.mid)} ({_short(found.low)} to {_short(found.high)})"
+
+
+def _short(share: float) -> str:
+    return f"{100 * share:.2f}" if np.isfinite(share) else "none"
+
+
+def seconds_name(seconds: float) -> str:
+    """A time as it stands in a header."""
+    return f"{seconds:g} s" if seconds >= 1 else f"{1000 * seconds:g} ms"
+
+
+def missing_text(
+    rows: Rows, part: str, cases: Sequence[str], methods: Sequence[str], seeds: int, budget: float
+) -> str:
+    """Which runs the tables lack.
+
+    Args:
+        rows: all measurements.
+        part: experiment.
+        cases: its problems.
+        methods: its methods.
+        seeds: of each method with seeds.
+        budget: that a run must have been given.
+    """
+    lacking = []
+    for method in methods:
+        kind = METHODS[method].kind
+        single = kind in SEEDLESS or (part == "unknown" and kind == "timed")
+        wanted = 1 if single else seeds
+        least = 0.0 if kind in ("once", "timed", "solver") and part != "time" else budget
+        there = sum(
+            min(wanted, sum(run.budget >= least for run in rows.of(part, case, method)))
+            for case in cases
+        )
+        if there < wanted * len(cases):
+            lacking.append(f"{method} ({wanted * len(cases) - there} of {wanted * len(cases)})")
+    if not lacking:
+        return "No run is missing."
+    return f"Runs that are missing, by method: {', '.join(lacking)}."
+
+
+def slug(name: str) -> str:
+    """A name as a file name."""
+    return "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
