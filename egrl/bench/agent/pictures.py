@@ -22,15 +22,6 @@ from egrl.bench.agent.unknown_table import GROUPS, names_of
 GRID = 48
 """Points of a curve."""
 
-SETTINGS = {
-    "svg.hashsalt": "egrl",
-    "svg.fonttype": "none",
-    "font.size": 8.0,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "path.simplify": True,
-}
-
 Line = tuple[str, list[float], list[Interval]]
 
 
@@ -41,7 +32,16 @@ def draw(rows: Rows, folder: Path) -> set[str]:
         The names of the files.
     """
     figures: dict[str, Figure] = {}
-    with mpl.rc_context(SETTINGS):
+    settings = mpl.rc_context(
+        {
+            "svg.hashsalt": "egrl",
+            "svg.fonttype": "none",
+            "font.size": 8.0,
+            "axes.grid": True,
+            "grid.alpha": 0.3,
+        }
+    )
+    with settings:
         for name in PROTOCOL_NAMES:
             reference = rows.references.get(name)
             if reference is not None:

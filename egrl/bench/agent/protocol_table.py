@@ -50,7 +50,8 @@ def section(rows: Rows, pictures: set[str]) -> list[str]:
         "",
         "### All problems",
         "",
-        "Interquartile mean of latency over best known, less 1, in percent, with 95 % intervals.",
+        "Interquartile mean of latency over best known, less 1, in percent, with 95 % intervals. "
+        "Rows over different problems do not compare; the goals above compare on common ones.",
         "",
         *_overall(scores, methods),
         "",
@@ -92,12 +93,12 @@ def _case(
     cells = []
     for method in methods:
         runs = [
-            run
-            for run in scores.rows.of(PART, reference.case, method)
-            if whole(run, EVALUATIONS) or run.evaluations <= 1
+            run for run in scores.rows.of(PART, reference.case, method) if whole(run, EVALUATIONS)
         ]
         if runs:
             cells.append(_row(method, runs, reference, scores.best(reference.case)))
+    if not cells:
+        return [*lines, "No runs yet.", ""]
     header = ["method", "runs", "speed-up", "best", "gap", "to best"]
     lines += table([*header, *(f"to {100 * share:.0f} %" for share in WITHIN), "s"], cells)
     lines.append("")
@@ -150,15 +151,11 @@ def _published(rows: Rows) -> list[str]:
         ceiling = "missing"
         if reference is not None:
             ceiling = f"{reference.native_s / reference.bound_s:.2f}"
-        figures = zip(PUBLISHED[case.model], COUNTERPARTS, strict=True)
-        cells.append(
-            [case.name]
-            + [
-                f"{published} / {_mean_speedup(rows, case.name, ours)}"
-                for published, ours in figures
-            ]
-            + [ceiling]
-        )
+        figures = [
+            f"{published} / {_mean_speedup(rows, case.name, ours)}"
+            for published, ours in zip(PUBLISHED[case.model], COUNTERPARTS, strict=True)
+        ]
+        cells.append([case.name, *figures, ceiling])
     return [
         "### The paper's figures",
         "",

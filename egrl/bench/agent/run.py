@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -47,6 +48,8 @@ def run(options: BenchOptions) -> None:
     unknown = [name for name in settings.agent.methods if name not in METHODS]
     if unknown:
         raise InputError(f"--method {unknown[0]}: expected one of {', '.join(METHODS)}")
+    if find_spec("matplotlib") is None:
+        raise InputError("bench agent: its pictures need matplotlib; install egrl[dev]")
     book = Book(options.out.with_suffix(".json"))
     for path in settings.agent.merge:
         if not path.exists():
@@ -144,10 +147,11 @@ def run_line(row: Run) -> str:
     name = f"{row.part}: {row.case}: {row.method}, seed {row.seed}"
     if row.latency_s is None:
         return f"{name}: nothing found, {row.seconds:.1f} s"
-    speedup = row.native_s / row.latency_s
+    # On an unknown machine nobody has measured `native`.
+    native = "" if row.part == "unknown" else f"{row.native_s / row.latency_s:.3f} x native, "
     return (
-        f"{name}: {row.latency_s * 1e6:.1f} us, {speedup:.3f} x native, "
-        f"{row.evaluations} evaluations, {row.seconds:.1f} s"
+        f"{name}: {row.latency_s * 1e6:.1f} us, {native}{row.evaluations} evaluations, "
+        f"{row.seconds:.1f} s"
     )
 
 

@@ -25,8 +25,8 @@ def best_known(rows: Rows, case: str) -> float:
 
 
 def whole(run: Run, at: float) -> bool:
-    """Whether a run was given as much as is asked; plans that are measured once always were."""
-    return run.budget >= at or (run.evaluations <= 1 and run.budget <= 1)
+    """Whether a run was given as much as is asked; methods of one evaluation always were."""
+    return run.budget >= at or run.evaluations <= 1
 
 
 @dataclass(slots=True)

@@ -26,6 +26,8 @@ def interval_text(found: Interval | None) -> str:
     """Estimate and interval in percent."""
     if found is None:
         return ""
+    if not np.isfinite(found.low):
+        return "none"
     return f"{_short(found.mid)} ({_short(found.low)} to {_short(found.high)})"
 
 
