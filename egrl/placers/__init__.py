@@ -70,6 +70,13 @@ def _random_key() -> "Placer":
     return RandomKey()
 
 
+def _lns() -> "Placer":
+    """Large-neighbourhood search: the exact solver on some tensors at a time."""
+    from egrl.placers.lns import Lns
+
+    return Lns()
+
+
 def _egrl_paper() -> "Placer":
     """The agent of the EGRL paper: evolution and soft actor-critic together."""
     from egrl.placers.egrl_paper import EgrlPaper
@@ -101,6 +108,7 @@ PLACERS: dict[str, Callable[[], "Placer"]] = {
     "anneal": _anneal,
     "guided": _guided,
     "random-key": _random_key,
+    "lns": _lns,
     "egrl-paper": _egrl_paper,
     "exact": _exact,
     "auto": _auto,
