@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from egrl.bench.agent.cases import PAPER_CASES
-from egrl.bench.agent.clocked_table import OPEN_NAMES, TIME_NAMES, open_times
+from egrl.bench.agent.clocked_table import TIME_NAMES, open_names, open_times
 from egrl.bench.agent.equal_time import TIMES_S
 from egrl.bench.agent.methods import ABLATIONS, CONTROLS, OURS, PAPER, of_part
 from egrl.bench.agent.protocol import EVALUATIONS
@@ -140,7 +140,7 @@ def _win_open(rows: Rows) -> list[str]:
     scores = scores_of(rows, "open")
     others = competitors(scores, "open")
     points = [
-        (seconds_name(time_s), hardest(scores, OPEN_NAMES, others, time_s))
+        (seconds_name(time_s), hardest(scores, open_names(rows), others, time_s))
         for time_s in open_times(rows)
     ]
     return _verdict("Win on problems that the solver leaves open (experiment 4)", points, True)
@@ -221,7 +221,10 @@ def _controls(rows: Rows) -> list[str]:
             for group, truths in GROUPS.items()
             for count in COUNTS
         ),
-        *(("open", OPEN_NAMES, t, f"open problems, {seconds_name(t)}") for t in open_times(rows)),
+        *(
+            ("open", open_names(rows), t, f"open problems, {seconds_name(t)}")
+            for t in open_times(rows)
+        ),
     ]
     for part, names, at, title in points:
         scores = scores_of(rows, part)

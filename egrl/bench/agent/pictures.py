@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from egrl.bench.agent.clocked_table import OPEN_NAMES, TIME_NAMES, open_times
+from egrl.bench.agent.clocked_table import TIME_NAMES, open_names, open_times
 from egrl.bench.agent.equal_time import TIMES_S
 from egrl.bench.agent.methods import METHODS, OURS, PAPER, of_part
 from egrl.bench.agent.protocol import EVALUATIONS
@@ -46,7 +46,10 @@ def draw(rows: Rows, folder: Path) -> set[str]:
             reference = rows.references.get(name)
             if reference is not None:
                 _protocol(rows, reference, figures)
-        times = {"time": (TIME_NAMES, TIMES_S[-1]), "open": (OPEN_NAMES, open_times(rows)[-1])}
+        times = {
+            "time": (TIME_NAMES, TIMES_S[-1]),
+            "open": (open_names(rows), open_times(rows)[-1]),
+        }
         for part, (names, last_s) in times.items():
             lines = _pooled(rows, part, names, np.geomspace(0.01, last_s, GRID).tolist(), last_s)
             if lines:
@@ -132,7 +135,6 @@ def _figure(
     panels: Sequence[tuple[str, list[Line]]], unit: str, prepare: Callable[[Axes], None]
 ) -> Figure:
     figure = Figure(figsize=(5.2 * len(panels), 3.8), layout="constrained", facecolor="white")
-    colours = {m: mpl.colormaps["tab20"](k % 20) for k, m in enumerate(METHODS)}
     for position, (title, lines) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), position + 1)
         for method, grid, bands in lines:
@@ -141,14 +143,21 @@ def _figure(
             high = np.array([band.high for band in bands])
             seen = np.isfinite(mid) & np.isfinite(low) & np.isfinite(high)
             at = np.array(grid)[seen]
-            axes.plot(at, mid[seen], color=colours[method], linewidth=1.2, label=method)
-            axes.fill_between(
-                at, low[seen], high[seen], color=colours[method], alpha=0.2, linewidth=0
-            )
+            colour, width, dash = _style(method)
+            axes.plot(at, mid[seen], color=colour, linewidth=width, linestyle=dash, label=method)
+            axes.fill_between(at, low[seen], high[seen], color=colour, alpha=0.2, linewidth=0)
         axes.set(xscale="log", xlabel=unit, title=title)
         prepare(axes)
         axes.legend(fontsize=6.0)
     return figure
+
+
+def _style(method: str) -> tuple[object, float, str]:
+    """Colour, width and dashes: ours is thick and black, its controls are dashed."""
+    if method == OURS:
+        return "black", 2.0, "-"
+    position = list(METHODS).index(method)
+    return mpl.colormaps["tab10"](position % 10), 1.2, "--" if position >= 10 else "-"
 
 
 def _speedup_axes(axes: Axes, ceiling: float) -> None:

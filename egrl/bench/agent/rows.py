@@ -5,6 +5,7 @@ a lock of the folder, and the file is replaced in one step.
 """
 
 import fcntl
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,8 +53,8 @@ class Reference(msgspec.Struct, frozen=True):
 
     @property
     def exact_gap(self) -> float:
-        """What `exact` left between its placement and its bound; it must have been asked."""
-        return self.exact_s / self.exact_bound_s - 1.0
+        """What `exact` left between its placement and its bound; infinite without a bound."""
+        return self.exact_s / self.exact_bound_s - 1.0 if self.exact_bound_s > 0 else math.inf
 
 
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -81,7 +81,9 @@ def _unknown(settings: Settings, book: Book) -> None:
 
 def _open(settings: Settings, book: Book) -> None:
     _references(settings, book, open_problems.cases(settings), exact_too=True)
-    measure_missing(settings, book, list(open_problems.tasks(settings)), measure_on_clock)
+    measure_missing(
+        settings, book, list(open_problems.tasks(settings, book.rows())), measure_on_clock
+    )
 
 
 MEASURE: dict[str, Callable[[Settings, Book], None]] = {
