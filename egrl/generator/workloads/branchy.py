@@ -28,7 +28,7 @@ def branchy(builder: WorkloadBuilder, ops: int, rng: np.random.Generator) -> lis
         channels = width << min(stage, 2)
         end = _AROUND - 2 + per_stage * (stage + 1)
         block = 0
-        while block == 0 or builder.op_count + cost <= end:
+        while block == 0 or builder.op_count + cost / 2 <= end:
             x = _block(builder, f"stage{stage}.{block}", x, channels, branches)
             block += 1
     x = global_pool(builder, "pool", x)
