@@ -103,7 +103,7 @@ def _references(
         reference = known.get(case.name)
         native_s = native_seconds(case, settings.common.folder)
         current = reference is not None and reference.native_s == native_s
-        if reference is not None and current and (reference.plan or not exact_too):
+        if reference is not None and current and (reference.auto_plan or not exact_too):
             continue
         problem = case.load(settings.common.folder)
         reference = measure_reference(case.name, problem, settings.common.seconds, exact_too)

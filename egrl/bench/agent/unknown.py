@@ -20,7 +20,7 @@ from egrl.bench.agent.rows import Rows, Run, thinned
 from egrl.bench.agent.settings import Settings
 from egrl.evaluators.base import Evaluator
 from egrl.placers.base import Budget
-from graph_ir.errors import UnmetRequirementError
+from graph_ir.errors import InputError, UnmetRequirementError
 
 PART: Part = "unknown"
 EVALUATIONS = 4000
@@ -120,6 +120,8 @@ def tasks(settings: Settings, rows: Rows) -> Iterator[UnknownTask]:
             reference = rows.references[case.case.name]
             for method in of_part(PART, list(settings.agent.methods)):
                 plan = reference.auto_plan if method == "auto" else reference.plan
+                if not plan:
+                    raise InputError(f"{case.case.name}: `exact` found no plan to begin with")
                 if not is_planner(method) or seed == 0:
                     yield UnknownTask(case, method, seed, evaluations, folder, plan)
 
