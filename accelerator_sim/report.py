@@ -42,7 +42,7 @@ class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     homes: dict[str, str]
 
 
-class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Latency, bounds, references and where the time goes.
 
     Attributes:
@@ -71,6 +71,11 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         throughput_per_s: inferences a second.
         tiers: from outermost to innermost.
         ops: in execution order.
+        evaluator: command of the machine that the placer searched on; left out without one, as
+            are the three below. All else is the engine's.
+        measured_s: latency of the plan by that machine; left out where it could not measure it.
+        measured_reference: placer whose plan it was given beside it, `native` where that fits.
+        measured_reference_s: latency of that plan by that machine.
     """
 
     schema: int
@@ -94,3 +99,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     throughput_per_s: float
     tiers: list[TierRow]
     ops: list[OpRow]
+    evaluator: str | None = None
+    measured_s: float | None = None
+    measured_reference: str | None = None
+    measured_reference_s: float | None = None

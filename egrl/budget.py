@@ -8,6 +8,11 @@ from graph_ir.errors import InputError
 _FORM = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(s|ev)")
 
 
+def default_budget(measured: bool) -> str:
+    """The budget where none is given: evaluations where each of them is a measurement."""
+    return "400ev" if measured else "30s"
+
+
 def parse_budget(text: str) -> Budget:
     """Parse a budget.
 

@@ -1,7 +1,7 @@
 """`compile`: an ONNX model in, an artifact out. Reads top to bottom as the picture in DESIGN.md."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from accelerator_sim.report import Report
 from accelerator_sim.targets import load_target, target_text
 from accelerator_sim.throughput import grouped
 from accelerator_sim.validate import check_plan
-from egrl.budget import parse_budget
+from egrl.budget import default_budget, parse_budget
 from egrl.constraints import Constraints, read_constraints
+from egrl.evaluators.command import Command
+from egrl.evaluators.measured import Measured
 from egrl.placement import Placed, place
 from egrl.placers.base import Progress, no_progress
 from egrl.write_problem import write_problem as write_audit_problem
@@ -40,10 +42,12 @@ class CompileOutcome:
     Attributes:
         path: the artifact.
         reports: by graph name.
+        measured: by graph name, what the machine said that the placer searched on.
     """
 
     path: Path
     reports: dict[str, Report]
+    measured: dict[str, Measured] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,10 @@ def compile_model(
     precision: str | None = None,
     dims: Mapping[str, int] | None = None,
     placer: str = "auto",
-    budget: str = "30s",
+    budget: str | None = None,
     seed: int = 0,
     constraints: str | Path | None = None,
+    evaluator: Command | None = None,
     write_problem: str | Path | None = None,
     progress: Progress = no_progress,
 ) -> CompileOutcome:
@@ -80,9 +85,10 @@ def compile_model(
         precision: execution type; the target's default where None.
         dims: extents of symbolic dimensions.
         placer: see `egrl placers`.
-        budget: of the placer, `30s` or `4000ev`.
+        budget: of the placer, `30s` or `4000ev`; `30s` where None, `400ev` with an evaluator.
         seed: of the placer; with an evaluation budget the artifact's bytes depend on nothing else.
         constraints: TOML file with pins.
+        evaluator: the machine that the placer searches on; the engine where None.
         write_problem: also write the placement problem for `egrl audit`.
         progress: told of improvements.
 
@@ -90,23 +96,27 @@ def compile_model(
         InputError: what was given is wrong.
         UnmetRequirementError: no plan fits.
     """
+    budget = default_budget(evaluator is not None) if budget is None else budget
     limits = parse_budget(budget)
     check_replaceable(Path(out).absolute())
     fixed = read_constraints(Path(constraints)) if constraints else Constraints()
     ready = prepare(model, target, precision, dims or {}, fixed.pins)
     if write_problem is not None:
         write_audit_problem(ready.problem, Path(write_problem))
-    placed = place(ready.problem, placer, limits, seed, progress, Path(model).stem)
+    placed = place(ready.problem, placer, limits, seed, progress, Path(model).stem, evaluator)
     plan = build_plan(ready.problem, placed.homes_T.tolist(), placed.timeline)
     check_plan(plan)
     manifest = _manifest(ready, placer=placer, budget=budget, seed=seed)
+    if evaluator is not None:
+        manifest = msgspec.structs.replace(manifest, evaluator=evaluator.line)
     write_artifact(
         Path(out),
         manifest,
         _files(plan, placed, target_text(target)[0]),
         lambda folder: save_models({GRAPH: ready.model.graph_model}, folder),
     )
-    return CompileOutcome(Path(out), {GRAPH: placed.report})
+    measured = {} if placed.measured is None else {GRAPH: placed.measured}
+    return CompileOutcome(Path(out), {GRAPH: placed.report}, measured)
 
 
 def prepare(

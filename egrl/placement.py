@@ -1,8 +1,9 @@
 """Place a problem: the asked-for placer, beside the references that every report names."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,10 +12,14 @@ from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.reference_engine import simulate
 from accelerator_sim.report import Report
 from accelerator_sim.timeline import Timeline
+from egrl.evaluators.command import Command, CommandEvaluator
+from egrl.evaluators.measured import Measured
 from egrl.placers import PLACERS
 from egrl.placers.base import Budget, PlacerResult, Progress, no_progress
+from egrl.placers.on_machine import placer_on
 from egrl.placers.op_hull import floor_seconds
-from graph_ir.errors import InputError, UnmetRequirementError
+from egrl.placers.reference import reference_placement
+from graph_ir.errors import UnmetRequirementError
 
 REFERENCES = ("all-outermost", "native", "acts-first", "greedy")
 IDEAL = "ideal"
@@ -29,12 +34,14 @@ class Placed:
         timeline: traced simulation.
         report: with references and bound.
         result: of the placer.
+        measured: what the machine behind the placer said; None without one.
     """
 
     homes_T: NDArray[np.int8]
     timeline: Timeline
     report: Report
     result: PlacerResult
+    measured: Measured | None = None
 
 
 def place(
@@ -44,8 +51,11 @@ def place(
     seed: int,
     progress: Progress = no_progress,
     model: str = "",
+    command: Command | None = None,
 ) -> Placed:
     """Run the references, then the placer, and report.
+
+    The report is the engine's whatever machine the placer searched on.
 
     Args:
         problem: workload and accelerator.
@@ -54,21 +64,42 @@ def place(
         seed: of its randomness.
         progress: told of improvements.
         model: how the report names it; the workload's name where empty.
+        command: the machine to search on; the engine where None.
 
     Raises:
-        InputError: no such placer.
+        InputError: no such placer, one that cannot search on a machine, or a machine that cannot
+            run the reference placement.
         UnmetRequirementError: nothing feasible was found.
     """
-    if placer not in PLACERS:
-        raise InputError(f"placer {placer}: unknown; expected one of {', '.join(PLACERS)}")
+    machine = None if command is None else CommandEvaluator(problem, command)
+    searcher = placer_on(placer, machine)
+    if machine is not None:
+        # Before anything slow: a machine that knows nothing of plans is found out at once.
+        reference, reference_homes_T = reference_placement(problem)
+        reference_s = machine.check(reference_homes_T)
     references: dict[str, float] = {}
     for name in REFERENCES:
         found = _try_reference(problem, PLACERS[name], seed)
         if found is not None:
             references[name] = found.latency_s
     references[IDEAL] = floor_seconds(problem)
-    result = PLACERS[placer]().place(problem, budget, np.random.default_rng(seed), progress)
-    return report_placement(problem, placer, result, references, model)
+    try:
+        result = searcher.place(problem, budget, np.random.default_rng(seed), progress)
+    except UnmetRequirementError as error:
+        if machine is None or not machine.failed:
+            raise
+        raise UnmetRequirementError(
+            str(error),
+            (
+                *error.details,
+                f"{machine.failed} of {machine.measured} placements failed on the machine; "
+                f"the last: {machine.last_failure}",
+            ),
+        ) from error
+    placed = report_placement(problem, placer, result, references, model)
+    if machine is None or command is None:
+        return placed
+    return _measured(placed, machine, command.line, reference, reference_s)
 
 
 def report_placement(
@@ -92,6 +123,31 @@ def report_placement(
         best_known_s=min([*real, timeline.latency_s]),
     )
     return Placed(result.homes_T, timeline, report, result)
+
+
+def _measured(
+    placed: Placed, machine: CommandEvaluator, line: str, reference: str, reference_s: float
+) -> Placed:
+    """Measure the plan once more: of many noisy measurements the best is too good to be true."""
+    again_s = float(machine.measure(placed.homes_T[np.newaxis, :])[0])
+    latency_s = again_s if again_s > 0 else None
+    measured = Measured(
+        line,
+        latency_s,
+        reference,
+        reference_s,
+        machine.measured,
+        machine.failed,
+        machine.last_failure,
+    )
+    report = msgspec.structs.replace(
+        placed.report,
+        evaluator=line,
+        measured_s=latency_s,
+        measured_reference=reference,
+        measured_reference_s=reference_s,
+    )
+    return replace(placed, report=report, measured=measured)
 
 
 def _try_reference(

@@ -80,6 +80,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         execution: options of onnxruntime.
         onnxruntime_version: that the tool was installed with.
         files: every other file of the folder, by name.
+        evaluator: command of the machine that the placer searched on; left out without one.
     """
 
     schema: int
@@ -95,6 +96,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     execution: Execution
     onnxruntime_version: str = ""
     files: dict[str, FileRecord] = {}
+    evaluator: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class _SchemaOnly(msgspec.Struct, frozen=True):

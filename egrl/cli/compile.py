@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from egrl.cli.evaluator import add_evaluator, evaluator_command
 from egrl.cli.files import check_writable
 from egrl.cli.parser import Verbs
 from egrl.cli.values import add_dims, extents, not_built, whole_number
@@ -26,14 +27,16 @@ def add(verbs: Verbs) -> None:
     )
     parser.add_argument("--placer", default="auto", metavar="NAME", help="default: auto")
     parser.add_argument(
-        "--budget", default="30s", metavar="30s|4000ev", help="of the search (default: 30s)"
+        "--budget",
+        metavar="30s|4000ev",
+        help="of the search (default: 30s, with --evaluator 400ev)",
     )
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="default: 0")
     add_dims(parser)
     parser.add_argument(
         "--constraints", type=Path, metavar="F.toml", help='[pins] with lines tensor = "HOME"'
     )
-    parser.add_argument("--evaluator", metavar="CMD", help="not built yet")
+    add_evaluator(parser)
     parser.add_argument(
         "--write-problem", type=Path, metavar="F.json", help="also write the problem for audit"
     )
@@ -46,15 +49,18 @@ def add(verbs: Verbs) -> None:
 def command(args: argparse.Namespace) -> int:
     """Compile."""
     not_built("--compress", args.compress)
-    not_built("--evaluator", args.evaluator)
     dims = extents(args.dim)
     check_writable(args.write_problem)
 
     from accelerator_sim.report_text import report_text
     from egrl import api
+    from egrl.budget import default_budget
     from egrl.cli.progress import shown_progress
+    from egrl.evaluators.measured import measured_text
 
-    with shown_progress("compile", args.budget) as progress:
+    evaluator = evaluator_command(args)
+    budget = args.budget or default_budget(evaluator is not None)
+    with shown_progress("compile", budget) as progress:
         outcome = api.compile(
             args.model,
             out=args.out,
@@ -62,14 +68,18 @@ def command(args: argparse.Namespace) -> int:
             precision=args.precision,
             dims=dims,
             placer=args.placer,
-            budget=args.budget,
+            budget=budget,
             seed=args.seed,
             constraints=args.constraints,
+            evaluator=evaluator,
             write_problem=args.write_problem,
             progress=progress,
         )
     for report in outcome.reports.values():
         print(report_text(report))
+        print()
+    for measured in outcome.measured.values():
+        print(measured_text(measured))
         print()
     print(f"wrote {outcome.path}")
     return 0

@@ -17,11 +17,8 @@ from accelerator_sim.rectify import Rectifier, build_rectifier
 from egrl.environment.projection import SLOTS, Projection, build_projection
 from egrl.evaluators.base import Evaluator
 from egrl.evaluators.engine import EngineEvaluator
-from egrl.placers.all_outermost import AllOutermost
-from egrl.placers.base import Budget
-from egrl.placers.decoder import build_decoder
-from egrl.placers.native import Native
-from graph_ir.errors import InputError, UnmetRequirementError
+from egrl.placers.reference import reference_placement
+from graph_ir.errors import InputError
 
 I8 = NDArray[np.int8]
 F64 = NDArray[np.float64]
@@ -111,10 +108,7 @@ def build_judge(problem: PlacementProblem, evaluator: Evaluator | None = None) -
         InputError: the evaluator gives the reference a latency that is not positive.
     """
     rectifier = build_rectifier(problem)
-    try:
-        homes_T = Native().place(problem, Budget(), np.random.default_rng(0)).homes_T
-    except UnmetRequirementError:
-        homes_T = AllOutermost().homes(problem, build_decoder(problem))
+    _, homes_T = reference_placement(problem)
     machine = EngineEvaluator(problem) if evaluator is None else evaluator
     reference_s = float(machine.measure(homes_T[np.newaxis, :])[0])
     if not (np.isfinite(reference_s) and reference_s > 0):

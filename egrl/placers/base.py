@@ -18,6 +18,10 @@ Progress = Callable[[str, float], None]
 """Called with a line for a person and the best latency in seconds so far."""
 
 
+ASKED_AT_ONCE = 16
+"""Placements that a machine is given between two looks at the clock."""
+
+
 def no_progress(_message: str, _best_s: float) -> None:
     """Say nothing."""
 
@@ -136,9 +140,23 @@ class Search:
             return np.where(counts_P, found.latency_s_P, np.inf)
         latency_P = np.full(len(homes_PT), np.inf)
         if counts_P.any():
-            measured_P = self.evaluator.measure(homes_PT[counts_P])
+            measured_P = self._ask(self.evaluator, homes_PT[counts_P])
             latency_P[counts_P] = np.where(measured_P > 0, measured_P, np.inf)
         return latency_P
+
+    def _ask(self, evaluator: Evaluator, homes_PT: NDArray[np.int8]) -> NDArray[np.float64]:
+        """What the machine says; NaN for those that the time left nothing for."""
+        if self.budget.seconds is None:
+            return evaluator.measure(homes_PT)
+        # A machine may be slow: the clock is looked at more often than once a generation.
+        measured_P = np.full(len(homes_PT), np.nan)
+        for first in range(0, len(homes_PT), ASKED_AT_ONCE):
+            if first and self.exhausted:
+                self.evaluations -= len(homes_PT) - first
+                break
+            part = slice(first, first + ASKED_AT_ONCE)
+            measured_P[part] = evaluator.measure(homes_PT[part])
+        return measured_P
 
     def result(self, lower_bound_s: float | None = None) -> PlacerResult:
         """The incumbent as a result.

@@ -94,7 +94,11 @@ def test_the_code_of_the_command_is_passed_on():
             "given twice",
         ),
         (["compile", "m.onnx", "--target", "t", "-o", "x", "--compress", "int4"], "not built yet"),
-        (["compile", "m.onnx", "--target", "t", "-o", "x", "--evaluator", "c"], "not built yet"),
+        (
+            ["compile", "m.onnx", "--target", "t", "-o", "x", "--evaluator-jobs", "2"],
+            "--evaluator ",
+        ),
+        (["compile", "m.onnx", "--target", "t", "-o", "x", "--evaluator-timeout", "0s"], "above 0"),
         (["simulate", "m.onnx", "--csv", "no/such/folder.csv"], "no folder"),
         (["run", "a.egrl", "--inputs", "i.npz", "-o", "no/such/o.npz"], "no folder"),
         (["run", "a.egrl", "--inputs", "i.npz", "-o", "o.npz", "--threads", "x"], "--threads"),

@@ -18,7 +18,8 @@ HEAVY = (
 FLAGS = {
     "compile": [
         "model", "--target", "--precision", "--compress", "--placer", "--budget", "--seed", "--dim",
-        "--constraints", "--evaluator", "--write-problem", "-o", "--out",
+        "--constraints", "--evaluator", "--evaluator-repeats", "--evaluator-timeout",
+        "--evaluator-jobs", "--write-problem", "-o", "--out",
     ],
     "simulate": [
         "sources", "--target", "--precision", "--placer", "--budget", "--seed", "--groups", "--dim",
@@ -27,6 +28,11 @@ FLAGS = {
     "sweep": [
         "model", "--vary", "--target", "--precision", "--placer", "--budget", "--seed", "--dim",
         "--processes", "-o", "--out", "--html", "--json",
+    ],
+    "train": [
+        "config", "--workload", "--target", "--precision", "--dim", "--agent", "--steps", "--seed",
+        "--schedule", "--ablation", "--evaluator", "--evaluator-repeats", "--evaluator-timeout",
+        "--evaluator-jobs", "--machine", "--jobs", "--resume", "-o", "--out",
     ],
     "run": ["artifact", "--inputs", "-o", "--out", "--check-plan", "--graph", "--threads"],
     "inspect": ["artifact"],
@@ -42,6 +48,8 @@ FLAGS = {
     "placers": [],
     "bench": [
         "suite", "-o", "--out", "--folder", "--model", "--target", "--seconds", "--long-seconds",
+        "--part", "--method", "--precision", "--seeds", "--evaluations", "--jobs", "--again",
+        "--merge", "--rewrite",
     ],
 }  # fmt: skip
 
