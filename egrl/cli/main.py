@@ -17,6 +17,7 @@ from egrl.cli import (
     simulate,
     sweep,
     targets,
+    train,
     verify,
 )
 from egrl.cli import run as run_verb
@@ -27,6 +28,7 @@ from egrl.cli.parser import Parser
 VERBS = (
     compile.add,
     simulate.add,
+    train.add,
     sweep.add,
     run_verb.add,
     inspect.add,

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from torch.nn.utils import clip_grad_norm_
 
+from egrl.agents.diverged import DivergedError
 from egrl.agents.paper import losses
 from egrl.agents.paper.config import PaperConfig
 from egrl.agents.paper.critic import Critic
 from egrl.agents.paper.policy import Policy
 from egrl.agents.paper.replay import I8, Transitions
 from egrl.agents.paper.topology import Topology
-from graph_ir.errors import EgrlError
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Learner:
             The losses of critic and actor.
 
         Raises:
-            EgrlError: a loss is not finite.
+            DivergedError: a loss or a gradient is not finite.
         """
         config, topology = self.config, self.state.topology
         looks_on = config.schedule == "paper"
@@ -123,12 +123,14 @@ class Learner:
     def _step(
         self, loss: Tensor, network: torch.nn.Module, optimizer: torch.optim.Optimizer
     ) -> None:
+        name = type(network).__name__
         if not torch.isfinite(loss):
-            value = float(loss.detach())
-            raise EgrlError(f"learner: the loss of the {type(network).__name__} is {value}")
+            raise DivergedError(f"learner: the loss of the {name} is {float(loss.detach())}")
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        clip_grad_norm_(network.parameters(), self.config.gradient_norm)
+        norm = clip_grad_norm_(network.parameters(), self.config.gradient_norm)
+        if not torch.isfinite(norm):
+            raise DivergedError(f"learner: the gradient of the {name} is {float(norm)}")
         optimizer.step()
 
 

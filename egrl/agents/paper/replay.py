@@ -1,12 +1,16 @@
 """What was tried, by whomever: the buffer that population and learner share.
 
-Axis letters: B transitions, N ops, S slots.
+Axis letters: B and R transitions, N ops, S slots.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from graph_ir.errors import InputError
 
 I8 = NDArray[np.int8]
 
@@ -49,3 +53,52 @@ class ReplayBuffer:
             np.stack([action for _, action, _ in drawn]),
             np.array([reward for _, _, reward in drawn], np.float32),
         )
+
+    @property
+    def next(self) -> int:
+        """Where the next step goes once the buffer is full."""
+        return self._next
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All steps, for a checkpoint; the maps that they begin with only where one is not 0."""
+        if not self._steps:
+            return {}
+        state_RNS = np.stack([state for state, _, _ in self._steps])
+        kept: dict[str, NDArray[Any]] = {
+            "replay.action": np.stack([action for _, action, _ in self._steps]),
+            "replay.reward": np.array([reward for _, _, reward in self._steps], np.float64),
+        }
+        return {**kept, "replay.state": state_RNS} if state_RNS.any() else kept
+
+    def load(
+        self, arrays: Mapping[str, NDArray[Any]], following: int, empty_NS: I8, homes: int
+    ) -> None:
+        """Hold the steps of a checkpoint instead.
+
+        Args:
+            arrays: see `arrays`.
+            following: see `next`.
+            empty_NS: the map with which steps begin that keep none.
+            homes: H.
+
+        Raises:
+            InputError: they cannot be steps of this problem.
+        """
+        action_RNS = arrays.get("replay.action", np.zeros((0, *empty_NS.shape), np.int8))
+        reward_R = arrays.get("replay.reward", np.zeros(0))
+        state_RNS = arrays.get("replay.state")
+        for name, maps_RNS in (("action", action_RNS), ("state", state_RNS)):
+            if maps_RNS is None:
+                continue
+            if maps_RNS.dtype != np.int8 or maps_RNS.shape != (len(reward_R), *empty_NS.shape):
+                raise InputError(f"replay.{name}: expected int8 maps of {empty_NS.shape}")
+            if maps_RNS.size and not 0 <= maps_RNS.min() <= maps_RNS.max() < homes:
+                raise InputError(f"replay.{name}: expected homes from 0 to {homes - 1}")
+        count = len(reward_R)
+        if reward_R.dtype != np.float64 or reward_R.ndim != 1 or count > self.capacity:
+            raise InputError(f"replay.reward: expected at most {self.capacity} numbers")
+        if following != (count if count < self.capacity else following) % self.capacity:
+            raise InputError(f"replay: expected {count % self.capacity} as next, got {following}")
+        states = [empty_NS] * count if state_RNS is None else list(state_RNS)
+        self._steps = list(zip(states, action_RNS, reward_R.tolist(), strict=True))
+        self._next = following

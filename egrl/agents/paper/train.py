@@ -4,6 +4,7 @@ Axis letters: P maps, N ops, S slots, H homes.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from egrl.agents.paper.policy import Policy
 from egrl.agents.paper.replay import I8, ReplayBuffer
 from egrl.agents.paper.topology import build_topology
 from egrl.environment.features import build_graph
-from egrl.environment.judge import build_judge
+from egrl.environment.judge import Verdicts, build_judge
 from egrl.environment.projection import SLOTS
 from egrl.placers.addressable import offer_addressable
 from egrl.placers.all_outermost import AllOutermost
@@ -50,7 +51,7 @@ def train(
         rng: source of all randomness.
 
     Raises:
-        EgrlError: the learner diverged.
+        DivergedError: the learner diverged.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -62,6 +63,25 @@ def train(
         torch.set_num_threads(threads)
 
 
+@dataclass(slots=True)
+class GenerationMeasures:
+    """What one generation did.
+
+    Attributes:
+        tried: maps.
+        valid: those of them that fitted as they were.
+        best_reward: of the maps; None where none was tried.
+        critic_losses: of every gradient step.
+        actor_losses: of every gradient step.
+    """
+
+    tried: int = 0
+    valid: int = 0
+    best_reward: float | None = None
+    critic_losses: list[float] = field(default_factory=list)
+    actor_losses: list[float] = field(default_factory=list)
+
+
 class Training:
     """State of one training.
 
@@ -71,6 +91,7 @@ class Training:
         replay: every map tried, by whomever.
         map_NS: with which the next step begins.
         cache: logits of the networks alive where everything is outermost, by identity.
+        measures: of the generation under way or just over.
     """
 
     def __init__(
@@ -97,6 +118,7 @@ class Training:
         self.population = self._first_population()
         with_learner = config.ablation not in ("no-learner", "boltzmann-only")
         self.learner = Learner(self.state, config, self._seed()) if with_learner else None
+        self.measures = GenerationMeasures()
         self.rollouts = 0
         self.owed_steps = 0.0
         # Nothing is reported that has no addresses, and the first maps may all be invalid.
@@ -106,6 +128,7 @@ class Training:
 
     def generation(self) -> None:
         """Evaluate all, learn, evolve."""
+        self.measures = GenerationMeasures()
         before = self.search.evaluations
         fitness_P = self._evaluate(self.population)
         if self.learner is not None:
@@ -207,6 +230,7 @@ class Training:
         self.search.evaluations += len(maps_PNS)
         for map_NS, reward in zip(maps_PNS, found.reward_P.tolist(), strict=True):
             self.replay.add(self.map_NS, map_NS, reward)
+        self._count(found)
         measured_P = found.latency_s_P > 0
         if measured_P.any():
             best = int(np.where(measured_P, found.latency_s_P, np.inf).argmin())
@@ -238,7 +262,18 @@ class Training:
         self.owed_steps += evaluations * self.config.gradient_steps_per_evaluation
         while self.owed_steps >= 1.0 and not self.search.exhausted:
             self.owed_steps -= 1.0
-            learner.update(self.replay.sample(self.config.batch, self.rng), self.rng)
+            batch = self.replay.sample(self.config.batch, self.rng)
+            critic_loss, actor_loss = learner.update(batch, self.rng)
+            self.measures.critic_losses.append(critic_loss)
+            self.measures.actor_losses.append(actor_loss)
+
+    def _count(self, found: Verdicts) -> None:
+        measures = self.measures
+        measures.tried += len(found.valid_P)
+        measures.valid += int(found.valid_P.sum())
+        for reward in found.reward_P.tolist():
+            best = measures.best_reward
+            measures.best_reward = reward if best is None else max(best, reward)
 
 
 def _genome_of(policy: Policy) -> GnnGenome:
