@@ -48,9 +48,10 @@ def generate_problem(
     families: Sequence[str] = tuple(FAMILIES),
     archetypes: Sequence[str] = tuple(GROUPS),
     op_range: tuple[int, int] = (20, 500),
+    least_gap: float = 0.0,
 ) -> PlacementProblem:
     """A random problem: see `draw_problem`."""
-    return draw_problem(rng, families, archetypes, op_range).problem
+    return draw_problem(rng, families, archetypes, op_range, least_gap).problem
 
 
 def draw_problem(
@@ -58,6 +59,7 @@ def draw_problem(
     families: Sequence[str] = tuple(FAMILIES),
     archetypes: Sequence[str] = tuple(GROUPS),
     op_range: tuple[int, int] = (20, 500),
+    least_gap: float = 0.0,
 ) -> Drawn:
     """A random problem in which placement matters; half of them with memories scaled to compete.
 
@@ -69,6 +71,7 @@ def draw_problem(
         families: keys of `FAMILIES`, equally likely.
         archetypes: keys of `GROUPS`, their families of accelerators being equally likely.
         op_range: fewest and most ops, log-uniform.
+        least_gap: how far above unlimited memories one sort must end, as a share; 0 for any.
 
     Raises:
         UnmetRequirementError: `MOST_DRAWS` draws in a row were of no use.
@@ -85,7 +88,7 @@ def draw_problem(
         is_rescaled = chance(rng, 0.5)
         if is_rescaled:
             accelerator = contested(accelerator, workload, rng)
-        problem = _built(workload, roomy(accelerator, workload))
+        problem = _built(workload, roomy(accelerator, workload), least_gap)
         if problem is not None:
             return Drawn(problem, family, archetype, is_rescaled, draw)
     raise UnmetRequirementError(
@@ -93,7 +96,9 @@ def draw_problem(
     )
 
 
-def _built(workload: Workload, accelerator: Accelerator) -> PlacementProblem | None:
+def _built(
+    workload: Workload, accelerator: Accelerator, least_gap: float
+) -> PlacementProblem | None:
     """The problem, or None where it is of no use."""
     try:
         problem = build_problem(workload, accelerator)
@@ -107,4 +112,4 @@ def _built(workload: Workload, accelerator: Accelerator) -> PlacementProblem | N
     )
     ideal_s, sorted_s, outermost_s = evaluate_batch(problem, homes_PT).latency_s_P.tolist()
     useful = max(sorted_s, outermost_s) > MATTERS * ideal_s
-    return problem if useful else None
+    return problem if useful and sorted_s >= (1 + least_gap) * ideal_s else None

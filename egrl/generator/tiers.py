@@ -18,7 +18,8 @@ _MODES = (["replicated"], ["partitioned"], ["replicated", "partitioned"])
 _STAGING_SHARE = 4
 """The ring takes at most one part in this many of the innermost tier."""
 
-_SMALLEST_SLICE = 64
+LARGEST_ALIGNMENT = 512
+"""Of the archetypes' memories; capacities and rings are whole multiples of it."""
 
 
 def drawn_tiers(
@@ -50,8 +51,8 @@ def with_tiers(accelerator: Accelerator, tiers: Sequence[Tier]) -> Accelerator:
     ordered = _ordered(tiers, cores)
     inner_bytes = int(ordered[-1].capacity_bytes.value)
     s = accelerator.streaming
-    staging = max(2 * _SMALLEST_SLICE, min(s.staging_bytes, inner_bytes // _STAGING_SHARE))
-    sliced = max(_SMALLEST_SLICE, min(s.slice_bytes, staging // 2))
+    staging = _whole(min(s.staging_bytes, inner_bytes // _STAGING_SHARE), 2 * LARGEST_ALIGNMENT)
+    sliced = min(s.slice_bytes, _whole(staging // 2, LARGEST_ALIGNMENT))
     return replace(
         accelerator,
         tiers=ordered,
@@ -180,7 +181,7 @@ def _ordered(tiers: Sequence[Tier], cores: int) -> list[Tier]:
         found.append(
             replace(
                 tier,
-                capacity_bytes=_assumed(int(capacity), why),
+                capacity_bytes=_assumed(_whole(capacity, LARGEST_ALIGNMENT), why),
                 read_bytes_per_s=_assumed(speed, why),
                 write_bytes_per_s=_assumed(writes, why),
                 latency_s=_assumed(latency, why),
@@ -197,6 +198,11 @@ def _between(rng: np.random.Generator, one: float, other: float) -> float:
     """Somewhere in the middle half of the way, on a logarithmic scale."""
     part = rng.uniform(0.3, 0.7)
     return float(one**part * other ** (1 - part))
+
+
+def _whole(value: float, quantum: int) -> int:
+    """Rounded down to a multiple, of which there is at least one."""
+    return max(1, int(value) // quantum) * quantum
 
 
 def _assumed(value: float, why: str) -> Quantity:

@@ -137,3 +137,15 @@ def test_giving_up_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("egrl.generator.problems.MOST_DRAWS", 3)
     with pytest.raises(UnmetRequirementError, match="generator: 3 problems in a row"):
         generate_problem(np.random.default_rng(0), ["chain"], ["nnp-i"], (20, 30))
+
+
+def test_problems_that_one_sort_does_not_solve() -> None:
+    for seed in range(6):
+        problem = generate_problem(
+            np.random.default_rng(seed), archetypes=["nnp-i"], op_range=(20, 60), least_gap=0.1
+        )
+        ideal_s, _ = evaluate(problem, build_decoder(problem).values.ideal_T.astype(np.int8))
+        result = PLACERS["acts-first"]().place(
+            problem, Budget(evaluations=1), np.random.default_rng(0)
+        )
+        assert result.latency_s >= 1.1 * ideal_s * (1 - 1e-9)
