@@ -197,10 +197,13 @@ def test_missing_runs_are_counted_by_method():
     there = [run("time", TIME, "random", seed, [(1.0, 1.0)], 10.0) for seed in range(4)]
     short = run("time", TIME, "random", 4, [(1.0, 1.0)], 1.0)
     entries = rows(reference(TIME), *there, short)
-    text = missing_text(entries, "time", [TIME], ["random"], 10, 10.0)
+    scores = scores_of(entries, "time")
+    text = missing_text(scores, [TIME], ["random"], 10, 10.0)
     assert text == "Runs that are missing, by method: random (6 of 10)."
-    assert missing_text(entries, "time", [TIME], ["random"], 4, 10.0) == "No run is missing."
-    assert "greedy (1 of 1)" in missing_text(entries, "time", [TIME], ["greedy"], 10, 10.0)
+    assert missing_text(scores, [TIME], ["random"], 4, 10.0) == "No run is missing."
+    assert "greedy (1 of 1)" in missing_text(
+        scores_of(entries, "time"), [TIME], ["greedy"], 10, 10.0
+    )
 
 
 def test_best_known_is_that_of_the_machine_and_of_the_cost_model():

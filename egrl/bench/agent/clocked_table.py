@@ -96,7 +96,7 @@ def _body(rows: Rows, part: Part, names: Sequence[str], times_s: Sequence[float]
     header = ["method", "problems", "runs", *(seconds_name(time_s) for time_s in times_s)]
     several = sum(run.jobs > 1 for run in rows.runs.values() if run.part == part)
     return [
-        missing_text(rows, part, names, methods, SEEDS[part], times_s[-1]),
+        missing_text(scores, names, methods, SEEDS[part], times_s[-1]),
         *(
             ["", f"{several} runs were measured while others ran at the same time."]
             if several

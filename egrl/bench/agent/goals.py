@@ -168,10 +168,11 @@ def _paper(rows: Rows) -> list[str]:
     """Is the published agent ahead of its ablations, by mean speed-up, as in the paper?"""
     goal = f"`{PAPER}` ahead of its own ablations, as in the paper"
     lines, behind, apart, measured = [], 0, 0, 0
+    scores = scores_of(rows, "protocol")
     for ablation in ABLATIONS:
         strata: dict[str, list[list[float]]] = {PAPER: [], ablation: []}
         for case in PAPER_CASES:
-            found = {name: _speedups(rows, case.name, name) for name in strata}
+            found = {name: _speedups(scores, case.name, name) for name in strata}
             if all(found.values()):
                 for name, values in found.items():
                     strata[name].append(values)
@@ -198,10 +199,10 @@ def _paper(rows: Rows) -> list[str]:
     return [f"- {goal}: **{word}**{tail}.", *lines]
 
 
-def _speedups(rows: Rows, case: str, method: str) -> list[float]:
+def _speedups(scores: Scores, case: str, method: str) -> list[float]:
     return [
         run.native_s / run.latency_s
-        for run in rows.of("protocol", case, method)
+        for run in scores.runs_of(case, method)
         if run.latency_s is not None and run.budget >= EVALUATIONS
     ]
 

@@ -14,7 +14,7 @@ from egrl.bench.agent.methods import METHODS, OURS, PAPER, of_part
 from egrl.bench.agent.protocol import EVALUATIONS
 from egrl.bench.agent.protocol_table import NAMES as PROTOCOL_NAMES
 from egrl.bench.agent.rows import Reference, Rows, Run
-from egrl.bench.agent.scores import scores_of, whole
+from egrl.bench.agent.scores import Scores, scores_of, whole
 from egrl.bench.agent.statistics import Interval, interval, mean, value_at
 from egrl.bench.agent.text import slug
 from egrl.bench.agent.unknown_table import GROUPS, names_of
@@ -41,11 +41,12 @@ def draw(rows: Rows, folder: Path) -> set[str]:
             "grid.alpha": 0.3,
         }
     )
+    protocol = scores_of(rows, "protocol")
     with settings:
         for name in PROTOCOL_NAMES:
             reference = rows.references.get(name)
             if reference is not None:
-                _protocol(rows, reference, figures)
+                _protocol(protocol, reference, figures)
         times = {
             "time": (TIME_NAMES, TIMES_S[-1]),
             "open": (open_names(rows), open_times(rows)[-1]),
@@ -70,36 +71,36 @@ def draw(rows: Rows, folder: Path) -> set[str]:
     return set(figures)
 
 
-def _protocol(rows: Rows, reference: Reference, figures: dict[str, Figure]) -> None:
+def _protocol(scores: Scores, reference: Reference, figures: dict[str, Figure]) -> None:
     """Learning curves and transition matrices of one problem."""
     methods = of_part("protocol", [])
     learners = [m for m in methods if m.startswith(PAPER) or m in ("random", "greedy-dp")]
     panels = [
-        ("the published agent", _speedups(rows, reference, [*learners, OURS])),
-        ("all others", _speedups(rows, reference, [m for m in methods if m not in learners])),
+        ("the published agent", _speedups(scores, reference, [*learners, OURS])),
+        ("all others", _speedups(scores, reference, [m for m in methods if m not in learners])),
     ]
     panels = [panel for panel in panels if panel[1]]
     if panels:
         name = f"curves-{slug(reference.case)}.svg"
         ceiling = reference.native_s / reference.bound_s
         figures[name] = _figure(panels, "evaluations", lambda axes: _speedup_axes(axes, ceiling))
-    best = [(m, _best_run(rows, reference, m)) for m in (PAPER, OURS)]
+    best = [(m, _best_run(scores, reference, m)) for m in (PAPER, OURS)]
     moved = [(m, run) for m, run in best if run is not None and run.moved_bytes]
     if moved:
         figures[f"moves-{slug(reference.case)}.svg"] = _matrices(moved, reference.tiers)
 
 
-def _best_run(rows: Rows, reference: Reference, method: str) -> Run | None:
-    runs = [run for run in rows.of("protocol", reference.case, method) if run.latency_s]
+def _best_run(scores: Scores, reference: Reference, method: str) -> Run | None:
+    runs = [run for run in scores.runs_of(reference.case, method) if run.latency_s]
     return min(runs, key=lambda run: (run.latency_s or np.inf, run.seed), default=None)
 
 
-def _speedups(rows: Rows, reference: Reference, methods: Sequence[str]) -> list[Line]:
+def _speedups(scores: Scores, reference: Reference, methods: Sequence[str]) -> list[Line]:
     """Mean speed-up over evaluations; before the first incumbent a run counts as 0."""
     grid = np.unique(np.geomspace(1, EVALUATIONS, GRID).astype(np.int64)).astype(float).tolist()
     lines = []
     for method in methods:
-        runs = [r for r in rows.of("protocol", reference.case, method) if whole(r, EVALUATIONS)]
+        runs = [r for r in scores.runs_of(reference.case, method) if whole(r, EVALUATIONS)]
         runs = [r for r in runs if r.curve]
         if runs:
             bands = [
@@ -123,7 +124,10 @@ def _pooled(
         if not with_runs:
             continue
         bands = [
-            interval([scores.of(name, method, at) for name in with_runs], resamples=500)
+            interval(
+                [[100.0 * v for v in scores.of(name, method, at)] for name in with_runs],
+                resamples=500,
+            )
             for at in grid
             if at <= least or all(scores.of(name, method, at) for name in with_runs)
         ]
@@ -147,6 +151,8 @@ def _figure(
             axes.plot(at, mid[seen], color=colour, linewidth=width, linestyle=dash, label=method)
             axes.fill_between(at, low[seen], high[seen], color=colour, alpha=0.2, linewidth=0)
         axes.set(xscale="log", xlabel=unit, title=title)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
         prepare(axes)
         axes.legend(fontsize=6.0)
     return figure
@@ -167,9 +173,10 @@ def _speedup_axes(axes: Axes, ceiling: float) -> None:
 
 
 def _gap_axes(axes: Axes) -> None:
-    axes.set(ylabel="above best known (share)", yscale="symlog")
-    axes.set_yscale("symlog", linthresh=1e-4)
+    axes.set_yscale("symlog", linthresh=1e-2)
     axes.set_ylim(bottom=0.0)
+    axes.yaxis.set_major_formatter("{x:g} %")
+    axes.set(ylabel="above best known")
 
 
 def _matrices(moved: Sequence[tuple[str, Run]], tiers: Sequence[str]) -> Figure:

@@ -46,7 +46,7 @@ def section(rows: Rows, pictures: set[str]) -> list[str]:
         "anything in this document found. *evaluations to 5, 2, 1 %*: of the best known, median "
         "of the seeds; a dash where less than half of them got there, then how many did.",
         "",
-        missing_text(rows, PART, NAMES, methods, SEEDS[PART], EVALUATIONS),
+        missing_text(scores, NAMES, methods, SEEDS[PART], EVALUATIONS),
         "",
         "### All problems",
         "",
@@ -55,7 +55,7 @@ def section(rows: Rows, pictures: set[str]) -> list[str]:
         "",
         *_overall(scores, methods),
         "",
-        *_published(rows),
+        *_published(scores),
         "",
     ]
     for name in NAMES:
@@ -92,9 +92,7 @@ def _case(
     ]
     cells = []
     for method in methods:
-        runs = [
-            run for run in scores.rows.of(PART, reference.case, method) if whole(run, EVALUATIONS)
-        ]
+        runs = [run for run in scores.runs_of(reference.case, method) if whole(run, EVALUATIONS)]
         if runs:
             cells.append(_row(method, runs, reference, scores.best(reference.case)))
     if not cells:
@@ -134,25 +132,25 @@ def _evaluations_to(runs: Sequence[Run], limit_s: float) -> str:
     return (f"{median:,.0f}" if np.isfinite(median) else "-") + f" ({count} of {len(runs)})"
 
 
-def _mean_speedup(rows: Rows, case: str, method: str) -> str:
+def _mean_speedup(scores: Scores, case: str, method: str) -> str:
     found = [
         run.native_s / run.latency_s
-        for run in rows.of(PART, case, method)
+        for run in scores.runs_of(case, method)
         if run.latency_s is not None and whole(run, EVALUATIONS)
     ]
     return f"{np.mean(found):.2f}" if found else "missing"
 
 
-def _published(rows: Rows) -> list[str]:
+def _published(scores: Scores) -> list[str]:
     """The paper's figures beside ours."""
     cells = []
     for case in PAPER_CASES:
-        reference = rows.references.get(case.name)
+        reference = scores.rows.references.get(case.name)
         ceiling = "missing"
         if reference is not None:
             ceiling = f"{reference.native_s / reference.bound_s:.2f}"
         figures = [
-            f"{published} / {_mean_speedup(rows, case.name, ours)}"
+            f"{published} / {_mean_speedup(scores, case.name, ours)}"
             for published, ours in zip(PUBLISHED[case.model], COUNTERPARTS, strict=True)
         ]
         cells.append([case.name, *figures, ceiling])

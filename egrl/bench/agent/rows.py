@@ -109,14 +109,17 @@ class Rows(msgspec.Struct, frozen=True):
 
     def of(self, part: str, case: str, method: str) -> list[Run]:
         """Runs of a method by seed, those under another cost model left out."""
-        reference = self.references.get(reference_name(case))
-        found = [
-            run
-            for run in self.runs.values()
-            if (run.part, run.case, run.method) == (part, case, method)
-            and (reference is None or run.native_s == reference.native_s)
-        ]
-        return sorted(found, key=lambda run: run.seed)
+        return self.grouped(part).get((case, method), [])
+
+    def grouped(self, part: str) -> dict[tuple[str, str], list[Run]]:
+        """Runs of an experiment by problem and method; see `of`."""
+        found: dict[tuple[str, str], list[Run]] = {}
+        for run in sorted(self.runs.values(), key=lambda run: run.seed):
+            reference = self.references.get(reference_name(run.case))
+            current = reference is None or run.native_s == reference.native_s
+            if run.part == part and current:
+                found.setdefault((run.case, run.method), []).append(run)
+        return found
 
     def merged(self, other: "Rows") -> "Rows":
         """These and others; others replace what has the same key."""

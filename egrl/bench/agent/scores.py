@@ -1,7 +1,7 @@
 """Scores from rows: latency over the best known of its problem, pooled over problems and runs."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,12 +36,14 @@ class Scores:
     Attributes:
         rows: all measurements.
         part: experiment.
+        runs: of the experiment, by problem and method.
         best_s: best known by problem, filled as it is asked for.
     """
 
     rows: Rows
     part: str
-    best_s: dict[str, float]
+    runs: dict[tuple[str, str], list[Run]]
+    best_s: dict[str, float] = field(default_factory=dict)
 
     def best(self, case: str) -> float:
         """Best known of a problem."""
@@ -49,12 +51,16 @@ class Scores:
             self.best_s[case] = best_known(self.rows, case)
         return self.best_s[case]
 
+    def runs_of(self, case: str, method: str) -> list[Run]:
+        """Runs of a method by seed."""
+        return self.runs.get((case, method), [])
+
     def of(self, case: str, method: str, at: float) -> list[float]:
         """What each run had at a point: latency over best known, less 1; infinity for nothing."""
         best_s = self.best(case)
         return [
             value_at(run.curve, at) / best_s - 1.0
-            for run in self.rows.of(self.part, case, method)
+            for run in self.runs_of(case, method)
             if whole(run, at)
         ]
 
@@ -70,4 +76,4 @@ class Scores:
 
 def scores_of(rows: Rows, part: str) -> Scores:
     """Scores of an experiment."""
-    return Scores(rows, part, {})
+    return Scores(rows, part, rows.grouped(part))

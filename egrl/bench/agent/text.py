@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from egrl.bench.agent.methods import METHODS
-from egrl.bench.agent.rows import Rows
+from egrl.bench.agent.scores import Scores
 from egrl.bench.agent.statistics import Interval
 
 SEEDLESS = ("once", "solver")
@@ -41,26 +41,25 @@ def seconds_name(seconds: float) -> str:
 
 
 def missing_text(
-    rows: Rows, part: str, cases: Sequence[str], methods: Sequence[str], seeds: int, budget: float
+    scores: Scores, cases: Sequence[str], methods: Sequence[str], seeds: int, budget: float
 ) -> str:
     """Which runs the tables lack.
 
     Args:
-        rows: all measurements.
-        part: experiment.
+        scores: of the experiment.
         cases: its problems.
         methods: its methods.
         seeds: of each method with seeds.
         budget: that a run must have been given.
     """
-    lacking = []
+    lacking, part = [], scores.part
     for method in methods:
         kind = METHODS[method].kind
         single = kind in SEEDLESS or (part == "unknown" and kind == "timed")
         wanted = 1 if single else seeds
         least = 0.0 if kind in ("once", "timed", "solver") and part != "time" else budget
         there = sum(
-            min(wanted, sum(run.budget >= least for run in rows.of(part, case, method)))
+            min(wanted, sum(run.budget >= least for run in scores.runs_of(case, method)))
             for case in cases
         )
         if there < wanted * len(cases):

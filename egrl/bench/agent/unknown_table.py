@@ -36,7 +36,7 @@ def section(rows: Rows, pictures: set[str]) -> list[str]:
         "anything found on that machine, less 1, in percent, after so many measurements, with "
         "95 % intervals.",
         "",
-        missing_text(rows, PART, names_of(TRUTHS), methods, SEEDS[PART], EVALUATIONS),
+        missing_text(scores, names_of(TRUTHS), methods, SEEDS[PART], EVALUATIONS),
         "",
     ]
     for group, truths in GROUPS.items():
