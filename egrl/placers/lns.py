@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelerator_sim.engine import evaluate
+from accelerator_sim.incremental.moves import build_state
+from accelerator_sim.incremental.state import KEPT, TOTAL, State
 from accelerator_sim.problem import PlacementProblem
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, no_progress
 from egrl.placers.lns_pick import Picker, pick_random
-from egrl.placers.milp import Limits, solve_program
-from egrl.placers.neighbourhood import build_neighbourhood
+from egrl.placers.milp import Limits, Solved, solve_program
+from egrl.placers.neighbourhood import Neighbourhood, build_neighbourhood
 from egrl.placers.session import Session, begin
 
 DEFAULT_EVALUATIONS = 20_000
@@ -39,6 +41,9 @@ FADING = 0.8
 
 RELATIVE_GAP = 1e-3
 """Of a solve: the engine tells better what is left below this."""
+
+OPS_PER_OFFER = 1000
+"""Addresses take long to find in large graphs: solves save up an improvement for so many ops."""
 
 GROWTH, SHRINKAGE = 1.15, 0.75
 
@@ -71,7 +76,7 @@ class Lns(Placer):
     least: int = 8
     most: int = 300
     solve_seconds: float = 0.7
-    nodes: int = 100
+    nodes: int = 250
     walk_seconds: float = 0.25
     walk_evaluations: int = 1000
 
@@ -88,6 +93,7 @@ class Lns(Placer):
             rounds = _Rounds(self, session, rng, self.size)
             while not session.search.exhausted:
                 rounds.next()
+            rounds.offer()
         return session.search.result()
 
 
@@ -100,6 +106,9 @@ class _Rounds:
         session: its state.
         rng: source of all randomness.
         size: of the next neighbourhood.
+        state: the placement that solves improve, or None for the session's best.
+        owed: improvements that were not offered yet.
+        closed: everything was solved at once to its end, which needs no second time.
         rate: seconds of latency gained for a unit of cost, by solves and by walks.
         count: rounds so far.
         turn: walks so far.
@@ -110,6 +119,9 @@ class _Rounds:
     session: Session
     rng: np.random.Generator
     size: float
+    state: State | None = None
+    owed: int = 0
+    closed: bool = False
     rate: list[float] = field(default_factory=lambda: [np.inf, np.inf])
     count: int = 0
     turn: int = 0
@@ -121,55 +133,78 @@ class _Rounds:
         best = SOLVE if self.rate[SOLVE] >= self.rate[WALK] else WALK
         self.count += 1
         what = 1 - best if self.count % TRIED_ANYWAY == 0 else best
-        before_s, began, evaluations = search.best_s, time.monotonic(), search.evaluations
-        if what == SOLVE:
-            self._solve()
-        else:
-            self._walk()
+        if self.closed:
+            what = WALK
+        began, evaluations = time.monotonic(), search.evaluations
+        gained_s = self._solve() if what == SOLVE else self._walk()
         timed = search.budget.evaluations is None
         cost = time.monotonic() - began if timed else search.evaluations - evaluations
-        rate = (before_s - search.best_s) / max(1e-9, cost)
+        rate = gained_s / max(1e-9, cost)
         old = self.rate[what]
         self.rate[what] = rate if old == np.inf else FADING * old + (1.0 - FADING) * rate
 
-    def _solve(self) -> None:
+    def offer(self) -> None:
+        """Offer what the solves have improved, which is when it gets addresses."""
+        if self.owed and self.state is not None:
+            self.session.offer(self.state.homes_T.copy())
+        self.state, self.owed = None, 0
+
+    def _solve(self) -> float:
+        """Solve one neighbourhood; the seconds gained."""
         session, lns = self.session, self.lns
-        search = session.search
-        state = session.state(session.best_T)
-        chosen = lns.pick(session, state, max(lns.least, int(self.size)), self.rng)
-        near = build_neighbourhood(session.decoder.tables, state, session.capacity_bytes_L, chosen)
-        if search.budget.evaluations is None:
-            left_s = (search.budget.seconds or 0.0) - search.seconds
-            limits = Limits(max(0.01, min(lns.solve_seconds, left_s)), 0, RELATIVE_GAP)
-            search.evaluations += 1
-        else:
-            nodes = max(1, min(lns.nodes, search.budget.evaluations - search.evaluations))
-            limits = Limits(0.0, nodes, RELATIVE_GAP)
-            search.evaluations += nodes
-        if near is None:
-            return
-        solved = solve_program(near.program, limits)
-        before_s = search.best_s
-        homes_T = near.homes(solved, state.homes_T)
-        if homes_T is not None and not np.array_equal(homes_T, session.best_T):
+        search, tables = session.search, session.decoder.tables
+        if self.state is None:
+            self.state = session.state(session.best_T)
+        chosen = lns.pick(session, self.state, max(lns.least, int(self.size)), self.rng)
+        near = build_neighbourhood(tables, self.state, session.capacity_bytes_L, chosen)
+        solved = self._solved(near)
+        if near is None or solved is None:
+            return 0.0
+        before_s = float(self.state.mark_SMF[KEPT, -1, TOTAL])
+        now_s = before_s
+        homes_T = near.homes(solved, self.state.homes_T)
+        if homes_T is not None and not np.array_equal(homes_T, self.state.homes_T):
             latency_s, overflow_bytes = evaluate(search.problem, homes_T)
-            if overflow_bytes <= 0 and latency_s < session.best_s:
-                session.offer(homes_T)
+            if overflow_bytes <= 0 and latency_s < before_s:
+                now_s, self.state = latency_s, build_state(tables, homes_T)
+                self.owed += 1
+        if self.owed > search.problem.op_count // OPS_PER_OFFER:
+            self.offer()
         if not solved.optimal:
             self.size = max(lns.least, self.size * SHRINKAGE)
-        elif not search.best_s < before_s:
+        elif len(near.tensors) == len(session.free):
+            self.closed = True
+        elif now_s >= before_s:
             self.size = min(lns.most, self.size * GROWTH)
+        return before_s - now_s
 
-    def _walk(self) -> None:
+    def _solved(self, near: Neighbourhood | None) -> Solved | None:
+        """What the solver makes of a neighbourhood within the budget; accounts for it."""
+        lns, search = self.lns, self.session.search
+        if search.budget.evaluations is None:
+            search.evaluations += 1
+            left_s = (search.budget.seconds or 0.0) - search.seconds
+            limits = Limits(max(0.01, min(lns.solve_seconds, left_s)), 0, RELATIVE_GAP)
+        else:
+            nodes = max(1, min(lns.nodes, search.budget.evaluations - search.evaluations))
+            search.evaluations += nodes
+            limits = Limits(0.0, nodes, RELATIVE_GAP)
+        return solve_program(near.program, limits) if near is not None else None
+
+    def _walk(self) -> float:
+        """Walk from the best placement; the seconds gained."""
         session, lns = self.session, self.lns
+        self.offer()
         count = lns.walk_evaluations
         if session.search.budget.evaluations is None and self.evaluations_per_s > 0.0:
             count = max(100, int(lns.walk_seconds * self.evaluations_per_s))
         hot, noise, refills = TURNS[self.turn % len(TURNS)]
+        if self.turn % len(TURNS) == 0:
+            session.relax()
         self.turn += 1
-        before, began = session.search.evaluations, time.monotonic()
-        best_s = session.best_s
+        before, began, best_s = session.search.evaluations, time.monotonic(), session.best_s
         state = session.state(session.best_T)
         session.walk(state, session.free, (hot * best_s, WALK_COLD * best_s), count, noise, refills)
         rate = (session.search.evaluations - before) / max(1e-6, time.monotonic() - began)
         self.evaluations_per_s = max(0.5 * self.evaluations_per_s, rate)
+        return best_s - session.best_s

@@ -139,7 +139,7 @@ def add_streams(
     passing: dict[tuple[int, int], list[int]] = {}
     late: dict[tuple[int, int], list[int]] = {}
     early: dict[int, list[int]] = {op: [] for op in ops}
-    held: dict[int, list[tuple[int, float]]] = {op: [] for op in ops}
+    held: dict[int, list[tuple[int, int, float]]] = {op: [] for op in ops}
     for j in sorted(streaming):
         stream_0 = ops[j].records_CF.shape[1] - 2 * tiers
         for tier in range(tiers):
@@ -153,25 +153,25 @@ def add_streams(
             density_C = np.floor(ring_C / stream_C[streams])
             for density in np.unique(density_C).tolist():
                 members = density_C == density
-                before = [i for i in range(max(0, j - ahead), j + 1) if i in ops]
-                outside = [i for i in range(max(0, j - ahead), before[0]) if i not in ops]
-                # What passes over ops outside the program costs nothing here, but fills the ring.
-                before = [*outside[-1:], *before]
-                first = rows.columns(len(before))
-                parts = np.arange(first, first + len(before))
-                for part, i in zip(parts.tolist(), before, strict=True):
+                # What passes over ops outside the program costs nothing here, but fills the ring;
+                # the last of them fills it for the shortest time.
+                within = range(max(0, j - ahead), j + 1)
+                outside = [i for i in within if i not in ops][-1:]
+                over = sorted([*outside, *(i for i in within if i in ops)])
+                first = rows.columns(len(over))
+                parts = np.arange(first, first + len(over))
+                share = density * unit_s / ring_unit
+                for position, i in enumerate(over):
                     if i not in ops:
                         continue
+                    part = first + position
                     passing.setdefault((i, tier), []).append(part)
                     if i < j:
                         early[i].append(part)
                     else:
                         late.setdefault((j, tier), []).append(part)
-                share = density * unit_s / ring_unit
-                for part, i in zip(parts[:-1].tolist(), before[:-1], strict=True):
-                    for k in range(i, j + 1):
-                        if k in ops:
-                            held[k].append((part, share))
+                    # While op `i` runs the ring holds what came up to then and before op `j`.
+                    held[i].append((first, min(part, first + len(over) - 2) + 1, share))
                 values = np.append(np.ones(len(parts)), stream_C[streams][members] / -unit_s)
                 rows.row(np.append(parts, weights[members]), values, 0.0, 0.0)
     for (j, tier), parts_late in sorted(late.items()):
@@ -183,8 +183,9 @@ def add_streams(
             values = np.append(-np.ones(len(early[i])), 1.0)
             rows.row([*early[i], op.duration], values, 0.0, np.inf)
         if held[i]:
-            limit = tables.ring_bytes / ring_unit
-            rows.row([p for p, _ in held[i]], [s for _, s in held[i]], -np.inf, limit)
+            indices = np.concatenate([np.arange(start, end) for start, end, _ in held[i]])
+            shares = [share for start, end, share in held[i] for _ in range(start, end)]
+            rows.row(indices, shares, -np.inf, tables.ring_bytes / ring_unit)
 
 
 def _occupy(rows: Rows, op: OpColumns, parts: list[int], own_CX: F64, unit_s: float) -> None:
