@@ -1,13 +1,15 @@
 """Rows are written as they are measured, merged, skipped when they are there, and never lost."""
 
 from dataclasses import dataclass
+from dataclasses import replace as with_agent
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from accelerator_sim.problem import PlacementProblem
 from egrl.bench.agent import run as bench
-from egrl.bench.agent.rows import Book, read_rows, reference_name, rows_text, thinned
+from egrl.bench.agent.rows import Book, joined, read_rows, reference_name, rows_text, thinned
 from egrl.bench.agent.settings import AgentOptions, Settings
 from egrl.bench.options import BenchOptions
 from graph_ir.errors import InputError
@@ -69,6 +71,17 @@ def test_two_books_on_one_file_keep_each_others_rows(tmp_path):
     theirs.add(synthetic.run("time", "a", "random", 1, [(1.0, 2.0)]))
     ours.add(synthetic.run("time", "a", "random", 1, [(1.0, 3.0)]))
     assert [run.latency_s for run in ours.rows().of("time", "a", "random")] == [1.0, 3.0]
+
+
+def test_references_keep_what_either_knew_better():
+    old = replace(synthetic.reference("a", best_s=1.2), bound_s=0.95, seconds=60.0)
+    new = replace(synthetic.reference("a", best_s=1.1), bound_s=0.8, seconds=5.0, auto_plan="")
+    found = joined(old, new)
+    assert (found.best_s, found.bound_s, found.seconds, found.auto_plan) == (1.1, 0.95, 60.0, "01")
+    assert joined(old, replace(new, native_s=3.0)).best_s == 1.1
+    assert joined(old, replace(new, native_s=3.0)).bound_s == 0.8
+    rows = synthetic.rows(old).merged(synthetic.rows(new))
+    assert rows.references["a"] == found
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):
@@ -149,11 +162,16 @@ def test_a_thinned_curve_keeps_its_ends():
     assert thinned([]) == []
 
 
+def test_without_models_there_is_one_line_and_no_document(tmp_path):
+    options = BenchOptions(tmp_path / "agent.md", tmp_path / "none", ["resnet50"], ["nnp-i"])
+    with pytest.raises(InputError, match="scripts/models"):
+        bench.run(with_agent(options, agent=AgentOptions(parts=("protocol",))))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_method_that_does_not_exist_is_refused(tmp_path):
     options = BenchOptions(tmp_path / "agent.md", tmp_path, [], [])
-    from dataclasses import replace
-
     with pytest.raises(InputError, match="--method nobody"):
-        bench.run(replace(options, agent=AgentOptions(methods=("nobody",))))
+        bench.run(with_agent(options, agent=AgentOptions(methods=("nobody",))))
     with pytest.raises(InputError, match="--merge"):
-        bench.run(replace(options, agent=AgentOptions(merge=(tmp_path / "none.json",))))
+        bench.run(with_agent(options, agent=AgentOptions(merge=(tmp_path / "none.json",))))

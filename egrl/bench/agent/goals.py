@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from egrl.bench.agent.cases import PAPER_CASES
 from egrl.bench.agent.clocked_table import TIME_NAMES, open_names, open_times
 from egrl.bench.agent.equal_time import TIMES_S
-from egrl.bench.agent.methods import ABLATIONS, CONTROLS, OURS, PAPER, of_part
+from egrl.bench.agent.methods import ABLATIONS, CONTROLS, OURS, PAPER, VARIANTS, of_part
 from egrl.bench.agent.protocol import EVALUATIONS
 from egrl.bench.agent.protocol_table import NAMES as PROTOCOL_NAMES
 from egrl.bench.agent.rows import Rows
 from egrl.bench.agent.scores import Scores, scores_of
+from egrl.bench.agent.settings import PARTS
 from egrl.bench.agent.statistics import Interval, interval, mean
 from egrl.bench.agent.text import interval_text, seconds_name
 from egrl.bench.agent.unknown import COUNTS
@@ -103,10 +104,11 @@ def section(rows: Rows) -> list[str]:
 
 
 def competitors(scores: Scores, part: str) -> list[str]:
-    """All methods of a part but ours and its controls."""
+    """All methods of a part but ours, its controls and its variants."""
     for known in ("protocol", "time", "unknown", "open"):
         if known == part:
-            return [name for name in of_part(known, []) if name != OURS and name not in CONTROLS]
+            own = (OURS, *CONTROLS, *VARIANTS)
+            return [name for name in of_part(known, []) if name not in own]
     raise ValueError(part)
 
 
@@ -227,8 +229,9 @@ def _controls(rows: Rows) -> list[str]:
             for t in open_times(rows)
         ),
     ]
+    by_part = {part: scores_of(rows, part) for part in PARTS}
     for part, names, at, title in points:
-        scores = scores_of(rows, part)
+        scores = by_part[part]
         found = [d for c in CONTROLS if (d := duel(scores, names, OURS, c, at)) is not None]
         if not found:
             continue
@@ -239,5 +242,6 @@ def _controls(rows: Rows) -> list[str]:
                 f"learning adds nothing that shows over {', '.join(f'`{name}`' for name in level)}"
             )
         lines.append(f"- {title}: {says}.")
-        lines += [f"    - {d.text}." for d in found]
+        others = [d for v in VARIANTS if (d := duel(scores, names, OURS, v, at)) is not None]
+        lines += [f"    - {d.text}." for d in [*found, *others]]
     return lines or ["Not measured: there are no rows of `egrl` beside its controls."]

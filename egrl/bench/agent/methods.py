@@ -106,14 +106,11 @@ PAPER = "egrl-paper"
 ABLATIONS = tuple(name for name in METHODS if name.startswith("egrl-paper:"))
 
 OURS = "egrl"
-CONTROLS = (
-    "egrl-untrained",
-    "egrl-no-edges",
-    "egrl-shuffled",
-    "egrl-softmax",
-    "egrl-no-seeds",
-)
+CONTROLS = ("egrl-untrained", "egrl-no-edges", "egrl-shuffled")
 """Names under which the network of `egrl` is taken away or spoilt."""
+
+VARIANTS = ("egrl-no-seeds", "egrl-softmax")
+"""Names of `egrl` with another decoder, or without help from other methods."""
 
 
 def of_part(part: Part, wanted: list[str]) -> list[str]:

@@ -122,8 +122,25 @@ class Rows(msgspec.Struct, frozen=True):
         return found
 
     def merged(self, other: "Rows") -> "Rows":
-        """These and others; others replace what has the same key."""
-        return Rows({**self.references, **other.references}, {**self.runs, **other.runs})
+        """These and others; others replace runs of the same key, references are joined."""
+        references = dict(self.references)
+        for case, reference in other.references.items():
+            known = references.get(case)
+            references[case] = reference if known is None else joined(known, reference)
+        return Rows(references, {**self.runs, **other.runs})
+
+
+def joined(old: Reference, new: Reference) -> Reference:
+    """The later reference, with what an earlier one under the same cost model knew better."""
+    if old.native_s != new.native_s:
+        return new
+    planned = new if new.auto_plan else old
+    return msgspec.structs.replace(
+        planned,
+        bound_s=max(old.bound_s, new.bound_s),
+        best_s=min(old.best_s, new.best_s),
+        seconds=max(old.seconds, new.seconds),
+    )
 
 
 def reference_name(case: str) -> str:

@@ -61,7 +61,8 @@ def run(options: BenchOptions) -> None:
                 MEASURE[part](settings, book)
     finally:
         # What a stopped run has measured is in the document too.
-        write_document(book.rows(), options.out)
+        if book.path.exists():
+            write_document(book.rows(), options.out)
 
 
 def _protocol(settings: Settings, book: Book) -> None:

@@ -8,6 +8,7 @@ measured once; searches begin with the exact plan and measure what they try.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from egrl.bench.agent.reference import plan_homes
 from egrl.bench.agent.rows import Rows, Run, thinned
 from egrl.bench.agent.settings import Settings
 from egrl.evaluators.base import Evaluator
+from egrl.evaluators.detailed import DetailedEvaluator
+from egrl.evaluators.perturbed import PerturbedEvaluator
 from egrl.placers.base import Budget
 from graph_ir.errors import InputError, UnmetRequirementError
 
@@ -62,14 +65,16 @@ class UnknownCase:
 
     def machine(self, folder: Path) -> Evaluator:
         """The machine that answers."""
-        from egrl.evaluators.detailed import DetailedEvaluator
-        from egrl.evaluators.perturbed import PerturbedEvaluator
+        return _machine(self, folder)
 
-        problem = self.load(folder)
-        if self.truth == DETAILED:
-            return DetailedEvaluator(problem)
-        seed = PERTURBATIONS[TRUTHS.index(self.truth) - 1]
-        return PerturbedEvaluator(problem, seed, SPREAD)
+
+@lru_cache(maxsize=4)
+def _machine(case: UnknownCase, folder: Path) -> Evaluator:
+    """Kept from run to run: the detailed model remembers the programs of ops."""
+    problem = case.load(folder)
+    if case.truth == DETAILED:
+        return DetailedEvaluator(problem)
+    return PerturbedEvaluator(problem, PERTURBATIONS[TRUTHS.index(case.truth) - 1], SPREAD)
 
 
 @dataclass(frozen=True, slots=True)
