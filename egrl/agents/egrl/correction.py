@@ -1,0 +1,243 @@
+"""The learner of an unknown machine: what it takes beyond the model, by where tensors live.
+
+Bayesian linear regression of measured latencies on the engine's latency and on the home of every
+tensor. What tensors of a kind, or of a family of ops, in a home have in common is a term of its own
+with a wide prior, so that a wrong bandwidth shows after a few measurements; what is peculiar to one
+tensor in one home has a narrow one. All measurements are replayed at every update. A sample of the
+posterior is a machine that may be the true one: planning on samples explores where it may pay
+(Thompson, "On the likelihood that one unknown probability exceeds another", Biometrika 25, 1933).
+Samples are drawn by correcting a sample of the prior (Matheron's rule; Wilson et al., "Efficiently
+sampling functions from Gaussian process posteriors", ICML 2020), which needs one factorisation in
+measurements, not in tensors.
+
+Axis letters: M measurements, T tensors, H homes, G common terms.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelerator_sim.problem import PlacementProblem
+from egrl.agents.egrl.features import FAMILIES, KINDS
+from egrl.placers.decoder import Decoder
+
+F64 = NDArray[np.float64]
+I8 = NDArray[np.int8]
+
+SCALE_SPREAD = 0.3
+"""Prior standard deviation of how many times longer than modelled everything takes."""
+
+COMMON_SPREAD = 0.3
+"""Prior standard deviation of a common term, as a share of what the tensors' homes decide."""
+
+OWN_SPREAD = 0.3
+"""Likewise of one tensor in one home."""
+
+LEAST_SPREAD = 1e-5
+"""Of one tensor in one home, as a share of the model's latency."""
+
+NOISE_SHARES = (1e-5, 1e-4, 1e-3, 1e-2)
+"""What the terms cannot explain, as a share of the latency: the likeliest of these."""
+
+MOST_MEASUREMENTS = 800
+"""Beyond so many the slowest of the older ones are left out."""
+
+TUNED_ON = 300
+
+LEAST_FACTOR = 0.1
+
+
+@dataclass(slots=True)
+class Correction:
+    """The learner's state.
+
+    Attributes:
+        own_TH: prior standard deviations of one tensor in one home, in seconds.
+        common_GTH: what each common term adds to a tensor in a home, in seconds, times its prior
+            standard deviation.
+        homes: placements measured.
+        modelled_s: of each, by the engine.
+        measured_s: of each.
+        noise_share: see `NOISE_SHARES`.
+        spread: factor of all prior standard deviations.
+    """
+
+    own_TH: F64
+    common_GTH: F64
+    homes: list[I8] = field(default_factory=list)
+    modelled_s: list[float] = field(default_factory=list)
+    measured_s: list[float] = field(default_factory=list)
+    noise_share: float = 1e-3
+    spread: float = 1.0
+
+    def add(self, homes_T: I8, modelled_s: float, measured_s: float) -> None:
+        """Remember a measurement."""
+        self.homes.append(homes_T.copy())
+        self.modelled_s.append(modelled_s)
+        self.measured_s.append(measured_s)
+
+    def tune(self) -> None:
+        """Choose the noise and the width of the prior that make the measurements likeliest."""
+        kept = self._kept()[-TUNED_ON:]
+        if len(kept) < 8:
+            return
+        covariance_MM = self._covariance(kept)
+        off_M = self.residual(kept)
+        scale_s = float(np.mean([self.modelled_s[m] for m in kept]))
+        best = -np.inf
+        for spread in (0.1, 0.3, 1.0, 3.0):
+            for noise_share in NOISE_SHARES:
+                value = _evidence(
+                    self._full(covariance_MM * spread**2, kept, noise_share * scale_s), off_M
+                )
+                if value > best:
+                    best, self.spread, self.noise_share = value, spread, noise_share
+
+    def posterior(self) -> "Posterior":
+        """What all measurements together say."""
+        kept = self._kept()
+        if not kept:
+            return Posterior(self, kept, np.zeros((0, 0)), 0.0)
+        noise_s = self.noise_share * float(np.mean([self.modelled_s[m] for m in kept]))
+        covariance_MM = self._full(self._covariance(kept) * self.spread**2, kept, noise_s)
+        inverse_MM: F64 = np.linalg.inv(covariance_MM).astype(np.float64)
+        return Posterior(self, kept, inverse_MM, noise_s)
+
+    def _kept(self) -> list[int]:
+        """The measurements that are replayed, oldest first."""
+        count = len(self.measured_s)
+        if count <= MOST_MEASUREMENTS:
+            return list(range(count))
+        half = MOST_MEASUREMENTS // 2
+        older = range(count - half)
+        fastest = sorted(older, key=lambda m: (self.measured_s[m], m))[:half]
+        return [*sorted(fastest), *range(count - half, count)]
+
+    def residual(self, kept: list[int]) -> F64:
+        """Measured minus modelled seconds."""
+        return np.array([self.measured_s[m] - self.modelled_s[m] for m in kept])
+
+    def _covariance(self, kept: list[int]) -> F64:
+        """Prior covariance of the tensors' terms, the spread left out."""
+        homes_MT = np.stack([self.homes[m] for m in kept])
+        tensors = np.arange(homes_MT.shape[1])
+        covariance_MM = np.zeros((len(kept), len(kept)))
+        for h in range(self.own_TH.shape[1]):
+            in_home_MT = (homes_MT == h) * self.own_TH[:, h]
+            covariance_MM += in_home_MT @ in_home_MT.T
+        common_GM = self.common_GTH[:, tensors, homes_MT].sum(axis=2)
+        covariance_MM += common_GM.T @ common_GM
+        return covariance_MM
+
+    def _full(self, covariance_MM: F64, kept: list[int], noise_s: float) -> F64:
+        """With the terms for the scale, a constant, and what nothing explains."""
+        modelled_M = np.array([self.modelled_s[m] for m in kept])
+        full_MM = covariance_MM + SCALE_SPREAD**2 * np.outer(modelled_M, modelled_M)
+        full_MM += (SCALE_SPREAD * float(modelled_M.mean())) ** 2
+        full_MM[np.diag_indices(len(kept))] += noise_s**2
+        return full_MM
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """Machines that may be the true one.
+
+    Attributes:
+        correction: whose measurements these are.
+        kept: which of them.
+        inverse_MM: of their covariance.
+        noise_s: what the terms cannot explain.
+    """
+
+    correction: Correction
+    kept: list[int]
+    inverse_MM: F64
+    noise_s: float
+
+    def draw(self, rng: np.random.Generator, temperature: float) -> tuple[float, F64]:
+        """A machine.
+
+        Args:
+            rng: source of all randomness.
+            temperature: 0 for the most likely machine, 1 for a draw from the posterior.
+
+        Returns:
+            The factor of the engine's latency, and seconds to add for every tensor in every home.
+        """
+        prior = self.correction
+        width = prior.spread * temperature
+        own_TH = width * rng.standard_normal(prior.own_TH.shape) * prior.own_TH
+        common_G = width * rng.standard_normal(len(prior.common_GTH))
+        bias_TH = own_TH + np.tensordot(common_G, prior.common_GTH, 1)
+        factor = 1.0 + temperature * SCALE_SPREAD * float(rng.standard_normal())
+        if not self.kept:
+            return max(LEAST_FACTOR, factor), bias_TH
+        modelled_M = np.array([prior.modelled_s[m] for m in self.kept])
+        homes_MT = np.stack([prior.homes[m] for m in self.kept])
+        tensors = np.arange(homes_MT.shape[1])
+        drawn_M = bias_TH[tensors, homes_MT].sum(axis=1) + (factor - 1.0) * modelled_M
+        drawn_M += temperature * SCALE_SPREAD * float(modelled_M.mean() * rng.standard_normal())
+        drawn_M += temperature * self.noise_s * rng.standard_normal(len(self.kept))
+        weight_M = self.inverse_MM @ (prior.residual(self.kept) - drawn_M)
+        factor += SCALE_SPREAD**2 * float(modelled_M @ weight_M)
+        # What the measurements say of every tensor in every home.
+        seen_TH = np.stack(
+            [weight_M @ (homes_MT == home) for home in range(bias_TH.shape[1])], axis=1
+        )
+        of_common_G = np.tensordot(prior.common_GTH, seen_TH, 2)
+        bias_TH += prior.spread**2 * (
+            seen_TH * prior.own_TH**2 + np.tensordot(of_common_G, prior.common_GTH, 1)
+        )
+        return max(LEAST_FACTOR, factor), bias_TH
+
+
+def build_correction(problem: PlacementProblem, decoder: Decoder) -> Correction:
+    """A learner that has seen nothing.
+
+    Args:
+        problem: the problem as the model has it.
+        decoder: of the problem.
+    """
+    arrays, allowed_TH = problem.arrays, problem.allowed_TH
+    seconds_TH = decoder.values.seconds_TH
+    fastest_T1 = seconds_TH.min(axis=1, keepdims=True)
+    slowest_T1 = np.where(allowed_TH, seconds_TH, -np.inf).max(axis=1, keepdims=True)
+    lost_TH = np.where(allowed_TH, seconds_TH - fastest_T1, 0.0)
+    # What the homes of a tensor decide; a home that costs nothing by the model may cost something.
+    decided_TH = np.where(allowed_TH, slowest_T1 - fastest_T1, 0.0)
+    free_T1 = allowed_TH.sum(axis=1, keepdims=True) > 1
+    least_s = LEAST_SPREAD * float(decoder.values.seconds_TH.min(axis=1).max())
+    own_TH = free_T1 * allowed_TH * (OWN_SPREAD * (0.5 * decided_TH + 0.5 * lost_TH) + least_s)
+    kind_T = np.array([KINDS.index(tensor.kind) for tensor in problem.workload.tensors])
+    family_T = np.zeros(problem.tensor_count, np.int64)
+    op_E = np.repeat(np.arange(problem.op_count), np.diff(arrays.row_start_N))
+    families = np.array([FAMILIES.index(op.family) for op in problem.workload.ops])
+    # The first op that uses a tensor, by writing from the last operand to the first.
+    family_T[arrays.row_tensor_E[::-1]] = families[op_E[::-1]]
+    terms: list[F64] = []
+    for h in range(allowed_TH.shape[1]):
+        for what_T in (kind_T, family_T):
+            for value in np.unique(what_T).tolist():
+                chosen_T = (what_T == value) & allowed_TH[:, h] & free_T1[:, 0]
+                for seconds in (lost_TH, decided_TH):
+                    term_TH = np.zeros(allowed_TH.shape)
+                    term_TH[chosen_T, h] = COMMON_SPREAD * seconds[chosen_T, h]
+                    if term_TH.any():
+                        terms.append(term_TH)
+    common_GTH = np.stack(terms) if terms else np.zeros((0, *allowed_TH.shape))
+    return Correction(own_TH, common_GTH)
+
+
+def _solve(covariance_MM: F64, value_M: F64) -> F64:
+    """Solve with a symmetric positive definite matrix, in double precision."""
+    found_M: F64 = np.linalg.solve(covariance_MM, value_M).astype(np.float64)
+    return found_M
+
+
+def _evidence(covariance_MM: F64, value_M: F64) -> float:
+    """Logarithm of the likelihood of values with mean zero, constants left out."""
+    sign, log_determinant = np.linalg.slogdet(covariance_MM)
+    if sign <= 0:
+        return -np.inf
+    return -0.5 * (float(value_M @ _solve(covariance_MM, value_M)) + float(log_determinant))
