@@ -17,7 +17,10 @@ from accelerator_sim.validate import check_plan
 from egrl.generator.named import NAMED
 from egrl.generator.workloads.registry import FAMILIES, SMALLEST, generate_workload
 from egrl.placers import PLACERS
+from egrl.placers.acts_first import acts_first_order
 from egrl.placers.base import Budget
+from egrl.placers.constructive import fewest_bytes_first
+from egrl.placers.decoder import build_decoder
 from graph_ir.errors import InputError
 from graph_ir.workload import OpFamily, TensorKind, Workload
 from tests.generator.support import check
@@ -153,6 +156,19 @@ def test_named_workloads_have_about_the_ops_of_their_names() -> None:
     for name in NAMED:
         family = name.rsplit("-", 1)[0].replace("-", "_")
         assert family in FAMILIES
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name == "dense-2000" else pytest.mark.slow) for name in NAMED],
+)
+def test_one_sort_is_not_enough_for_a_named_workload(name: str) -> None:
+    problem = build_problem(NAMED[name](), load_target("nnp-i"))
+    decoder = build_decoder(problem)
+    order = acts_first_order(problem, decoder)
+    homes_T = decoder.decode(order, fewest_bytes_first(problem))
+    ideal_s, _ = evaluate(problem, decoder.values.ideal_T.astype(np.int8))
+    assert evaluate(problem, homes_T)[0] >= 1.05 * ideal_s
 
 
 def test_what_is_asked_for_wrongly() -> None:

@@ -14,7 +14,7 @@ _AROUND = 5
 
 def branchy(builder: WorkloadBuilder, ops: int, rng: np.random.Generator) -> list[Value]:
     """About `ops` ops; the branches of a block are drawn once for each stage."""
-    width = rounded(log_uniform(rng, 64, 256) * width_factor(ops))
+    width = rounded(log_uniform(rng, 96, 320) * width_factor(ops))
     stages = 3 if ops >= 50 else 2
     x = conv(builder, "stem", image(builder, rng), 64, stem_kernel(rng), 2, activation="relu")
     x = pool(builder, "stem.pool", x, 3, 2)
