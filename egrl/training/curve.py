@@ -24,8 +24,9 @@ def curve_png(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), dpi=DPI)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    figure.subplots_adjust(left=0.11, right=0.98, top=0.93, bottom=0.11, hspace=0.08)
     end = max([row.evaluations for row in metrics] + [evaluations for evaluations, _ in curve])
     steps = [*curve, (end, curve[-1][1])] if curve else []
     above.step([x for x, _ in steps], [1e3 * s for _, s in steps], where="post", label="best")

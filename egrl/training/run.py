@@ -105,6 +105,9 @@ def train_run(config: RunConfig, folder: Path, *, resume: bool, progress: Progre
             budget = Budget(evaluations=config.agent.evaluations)
             search = Search(problem, budget, evaluator=machine)
             return _Trainer(config, folder, search, kept, progress).train()
+        except DivergedError as error:
+            last = folder / CHECKPOINT
+            raise DivergedError(f"{error}; the last good checkpoint is kept in {last}") from error
         finally:
             close_machine(machine)
 
@@ -127,6 +130,7 @@ class _Trainer:
         self.run: Run = agent.build(self.problem, config.agent, search, self.rng)
         self.generation = 0
         self.sizes = 0, 0
+        self.digests = problem_digest(self.problem), config_digest(config)
         self.references = (
             reference_seconds(self.problem)
             if search.evaluator is None
@@ -174,14 +178,7 @@ class _Trainer:
         )
 
     def _generation(self) -> Measures:
-        try:
-            measures = self.run.generation()
-        except DivergedError as error:
-            last = self.folder / CHECKPOINT
-            raise DivergedError(
-                f"{error} in generation {self.generation + 1}; what was there before is kept in "
-                f"{last}"
-            ) from error
+        measures = self.run.generation()
         self.generation += 1
         return measures
 
@@ -210,8 +207,7 @@ class _Trainer:
         state = State(
             SCHEMA,
             self.config.settings.agent,
-            problem_digest(self.problem),
-            config_digest(self.config),
+            *self.digests,
             self.generation,
             search.evaluations,
             search.best_s if search.best_homes_T is not None else None,

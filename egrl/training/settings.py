@@ -116,7 +116,9 @@ def resolve(
         settings = msgspec.convert(run_table, Settings)
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: [run]: {error}") from error
-    _check(settings, where)
+    if settings.agent not in AGENTS:
+        known = ", ".join(AGENTS)
+        raise InputError(f"{where}: agent {settings.agent!a}: expected one of {known}")
     kind = AGENTS[settings.agent]()
     base = kind.config() if preset is None else kind.presets().get(preset)
     if base is None:
@@ -130,6 +132,7 @@ def resolve(
         checked = msgspec.convert({**asdict(base), **agent_table}, kind.config)
     except (msgspec.ValidationError, InputError) as error:
         raise InputError(f"{where}: {error}") from error
+    _check(settings, where)
     return RunConfig(settings, checked)
 
 
@@ -137,9 +140,6 @@ def _check(settings: Settings, where: str) -> None:
     for key, flag in (("workload", "--workload"), ("target", "--target")):
         if not getattr(settings, key):
             raise InputError(f"{where}: expected {flag}, or {key} in the table [run]")
-    if settings.agent not in AGENTS:
-        known = ", ".join(AGENTS)
-        raise InputError(f"{where}: agent {settings.agent!a}: expected one of {known}")
     if not 0 <= settings.seed < 2**63:
         raise InputError(f"{where}: seed: expected 0 or more, got {settings.seed}")
     if not settings.checkpoint_seconds >= 0:
@@ -153,9 +153,12 @@ def _check(settings: Settings, where: str) -> None:
     if settings.evaluator is not None:
         if settings.machine != "engine":
             raise InputError(f"{where}: expected either evaluator or machine, got both")
-        command = settings.command
-        assert command is not None
-        command.arguments()
+        try:
+            command = settings.command
+            assert command is not None
+            command.arguments()
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
 
 
 def with_evaluations(config: RunConfig, evaluations: int | None) -> RunConfig:

@@ -1,0 +1,50 @@
+"""Small runs, and what of a run must be the same whenever and wherever it is made."""
+
+import json
+from pathlib import Path
+
+from safetensors.numpy import load_file
+
+from egrl.placers.base import no_progress
+from egrl.training.run import Outcome, train_run
+from egrl.training.settings import RunConfig, resolve
+
+SMALL = {
+    "schedule": "fast",
+    "hidden": 8,
+    "depth": 2,
+    "heads": 2,
+    "batch": 4,
+    "learning_start": 30,
+    "evaluations": 130,
+    "gradient_steps_per_evaluation": 0.1,
+}
+TARGET = "nnp-i"
+
+
+def config(model: Path, run: dict[str, object] | None = None, **agent: object) -> RunConfig:
+    table = {"workload": str(model), "target": TARGET, "seed": 3, "checkpoint_seconds": 0.0}
+    return resolve({**SMALL, **agent}, {**table, **(run or {})}, None, "test")
+
+
+def train(wanted: RunConfig, folder: Path, resume: bool = False) -> Outcome:
+    return train_run(wanted, folder, resume=resume, progress=no_progress)
+
+
+def kept(folder: Path) -> tuple[bytes, dict[str, object], dict[str, bytes]]:
+    """Metrics, the state without what depends on the clock, and all tensors."""
+    state = json.loads((folder / "checkpoint" / "state.json").read_text("utf-8"))
+    tensors = load_file(folder / "checkpoint" / state["tensors"]["name"])
+    del state["timing_bytes"]
+    return (
+        (folder / "metrics.jsonl").read_bytes(),
+        state,
+        {name: array.tobytes() for name, array in tensors.items()},
+    )
+
+
+def config_file(path: Path, model: Path, run: str = "", agent: str = "") -> Path:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in SMALL.items() if key not in agent]
+    head = f'[run]\nworkload = "{model}"\ntarget = "{TARGET}"\ncheckpoint_seconds = 0.0\n'
+    path.write_text("\n".join([*lines, agent, head, run]), "utf-8")
+    return path
