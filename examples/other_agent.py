@@ -4,7 +4,7 @@ The environment is an ordinary gymnasium environment, so any agent that knows gy
 trained on it. One step says where everything goes, and the reward says what that is worth.
 
     pip install "egrl[examples]"
-    python examples/other_agent.py MODEL.onnx --target nnp-i --steps 20000
+    python examples/other_agent.py MODEL.onnx --target nnp-i --steps 10000
 """
 
 import argparse
@@ -23,7 +23,6 @@ from accelerator_sim.units import seconds_text
 from egrl.cli.values import extents
 from egrl.compilation import prepare
 from egrl.environment import ENVIRONMENT_ID
-
 
 MAPS_AT_ONCE = 64
 
@@ -68,7 +67,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, metavar="MODEL.onnx")
     parser.add_argument("--target", default="nnp-i", metavar="NAME|FILE.toml")
     parser.add_argument("--dim", action="append", default=[], metavar="NAME=NUMBER")
-    parser.add_argument("--steps", type=int, default=20_000, metavar="N")
+    parser.add_argument("--steps", type=int, default=10_000, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     args = parser.parse_args()
 
