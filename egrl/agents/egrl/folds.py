@@ -8,7 +8,6 @@ fold's targets. Real models are in no training set at all.
 from dataclasses import dataclass
 
 from egrl.generator.accelerators import GROUPS
-from egrl.generator.workloads.registry import FAMILIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +77,8 @@ FOLDS: tuple[Fold, ...] = (
 )  # fmt: skip
 
 
-def families_without(fold: Fold | None) -> tuple[str, ...]:
-    """Families of models that may be trained on."""
-    return tuple(name for name in FAMILIES if fold is None or name not in fold.families)
-
-
-def archetypes_without(fold: Fold | None) -> tuple[str, ...]:
-    """Accelerators that may be trained on."""
-    return tuple(name for name, group in GROUPS.items() if fold is None or group not in fold.groups)
+def is_seen(fold: Fold | None, family: str, archetype: str) -> bool:
+    """Whether the policy of a fold may be trained on a problem."""
+    if fold is None:
+        return True
+    return family not in fold.families and GROUPS[archetype] not in fold.groups

@@ -18,7 +18,7 @@ from egrl.agents.egrl.decoding import decode_keys
 from egrl.agents.egrl.policy import rule_keys
 from egrl.agents.egrl.regret import Case, build_case, latency_logs
 from egrl.agents.egrl.solution import Solution, solution_of, solve
-from egrl.generator.problems import generate_problem
+from egrl.generator.problems import draw_problem
 from graph_ir.errors import InputError, UnmetRequirementError
 
 I8 = NDArray[np.int8]
@@ -37,29 +37,34 @@ MOST_DRAWS = 64
 
 @dataclass(frozen=True, slots=True)
 class PoolConfig:
-    """What is drawn.
+    """What is drawn, from all families of models and around all accelerators.
 
     Attributes:
         problems: how many.
         seed: of all of them.
-        families: of models, keys of `egrl.generator`.
-        archetypes: of accelerators, likewise.
         op_range: fewest and most ops.
     """
 
     problems: int
     seed: int
-    families: tuple[str, ...]
-    archetypes: tuple[str, ...]
     op_range: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """A problem to train on, and a good solution of it."""
+    """A problem to train on.
+
+    Attributes:
+        case: the problem.
+        solution: a good one.
+        family: of the model.
+        archetype: of the accelerator.
+    """
 
     case: Case
     solution: Solution
+    family: str
+    archetype: str
 
 
 def draw_exercise(config: PoolConfig, index: int) -> tuple[Exercise, int]:
@@ -133,11 +138,14 @@ def _drawn(config: PoolConfig, index: int, draw: int, homes_T: I8 | None) -> Exe
     """One draw: None where it cannot be placed or is easy and not kept."""
     rng = np.random.default_rng([config.seed, index, draw])
     try:
-        problem = generate_problem(rng, config.families, config.archetypes, config.op_range)
+        drawn = draw_problem(rng, op_range=config.op_range)
+        problem = drawn.problem
         case = build_case(problem)
         if homes_T is not None:
-            fits = len(homes_T) == problem.tensor_count
-            return Exercise(case, solution_of(case.decoder, homes_T)) if fits else None
+            if len(homes_T) != problem.tensor_count:
+                return None
+            solution = solution_of(case.decoder, homes_T)
+            return Exercise(case, solution, drawn.family, drawn.archetype)
         keys = rule_keys(case.observation)
         rule_PT, decoded_P = decode_keys(
             case.decoder, keys.priority_T[np.newaxis], keys.preference_TH[np.newaxis]
@@ -152,4 +160,4 @@ def _drawn(config: PoolConfig, index: int, draw: int, homes_T: I8 | None) -> Exe
     rule_log = latency_logs(case, keys.priority_T[np.newaxis], keys.preference_TH[np.newaxis])[0]
     if rule_log - np.log(solution.latency_s) < EASY and rng.random() > EASY_KEPT:
         return None
-    return Exercise(case, solution)
+    return Exercise(case, solution, drawn.family, drawn.archetype)

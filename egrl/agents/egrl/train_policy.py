@@ -5,7 +5,6 @@ ends with the same bytes.
 """
 
 import argparse
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -14,43 +13,33 @@ import torch
 
 import egrl
 from egrl.agents.egrl.checkpoint import FEATURES, SHIPPED, Policy, Provenance, save_policy
-from egrl.agents.egrl.folds import FOLDS, Fold, archetypes_without, families_without
+from egrl.agents.egrl.folds import FOLDS, Fold, is_seen
 from egrl.agents.egrl.network import NetworkConfig
-from egrl.agents.egrl.pool import PoolConfig, build_pool
+from egrl.agents.egrl.pool import Exercise, PoolConfig, build_pool
 from egrl.agents.egrl.training import Training, TrainingConfig, policy_of
 from graph_ir.errors import EgrlError
 
 SAVE_EVERY = 100
-CHECKPOINT = "checkpoint.safetensors"
 
 
 def train_policy(
-    config: TrainingConfig,
-    pool: PoolConfig,
-    pool_folder: Path,
-    folder: Path,
-    jobs: int,
-    fold: Fold | None,
-    run: str,
+    config: TrainingConfig, pool: list[Exercise], checkpoint: Path, fold: Fold | None, run: str
 ) -> Policy:
     """Train to the end, or go on with an earlier run.
 
     Args:
         config: hyper-parameters.
-        pool: what to train on.
-        pool_folder: keeps the solutions of the pool.
-        folder: keeps the checkpoint.
-        jobs: processes that draw the pool; training itself has one thread.
-        fold: what was left out, or None.
+        pool: problems, of which the fold's are left out.
+        checkpoint: where the run is kept.
+        fold: what is left out, or None.
         run: how the run is named in the policy.
 
     Raises:
         EgrlError: the training diverged.
     """
     torch.set_num_threads(1)
-    exercises = build_pool(pool, pool_folder, jobs)
+    exercises = [e for e in pool if is_seen(fold, e.family, e.archetype)]
     training = Training(config, exercises)
-    checkpoint = folder / CHECKPOINT
     if checkpoint.exists():
         training.restore(checkpoint)
     began, loss, short = time.monotonic(), 0.0, 0.0
@@ -73,7 +62,7 @@ def train_policy(
             run=run,
             seed=config.seed,
             steps=config.steps,
-            problems=pool.problems,
+            problems=len(exercises),
             without=without,
             tool_version=egrl.__version__,
             features=FEATURES,
@@ -97,34 +86,36 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes that draw problems")
     parser.add_argument("--edges", choices=("all", "none"), default="all", help="none: a control")
     parser.add_argument(
-        "--fold", choices=[fold.name for fold in FOLDS], help="leave this fold's families out"
+        "--fold",
+        action="append",
+        choices=[fold.name for fold in FOLDS],
+        help="leave this fold's families out and write OUT.FOLD (may be repeated)",
     )
     args = parser.parse_args(arguments)
-    fold = next((fold for fold in FOLDS if fold.name == args.fold), None)
     config = TrainingConfig(
         network=NetworkConfig(edges=args.edges), steps=args.steps, seed=args.seed
     )
-    pool = PoolConfig(
-        args.problems,
-        args.seed,
-        families_without(fold),
-        archetypes_without(fold),
-        (args.least_ops, args.most_ops),
+    pool = PoolConfig(args.problems, args.seed, (args.least_ops, args.most_ops))
+    run = (
+        f"scripts/train_policy --seed {args.seed} --problems {args.problems} "
+        f"--steps {args.steps} --least-ops {args.least_ops} --most-ops {args.most_ops} "
+        f"--edges {args.edges}"
     )
-    args.folder.mkdir(parents=True, exist_ok=True)
-    named = [
-        f"--seed {args.seed} --problems {args.problems} --steps {args.steps}",
-        f"--least-ops {args.least_ops} --most-ops {args.most_ops} --edges {args.edges}",
-        *([f"--fold {shlex.quote(args.fold)}"] if args.fold else []),
-    ]
-    run = f"scripts/train_policy {' '.join(named)}"
+    folds: list[Fold | None] = [fold for fold in FOLDS if fold.name in (args.fold or [])]
     try:
-        policy = train_policy(config, pool, args.folder / "pool", args.folder, args.jobs, fold, run)
+        exercises = build_pool(pool, args.folder / "pool", args.jobs)
+        for fold in folds or [None]:
+            name = f"{args.edges}-{fold.name if fold is not None else 'whole'}"
+            named = f"{run} --fold {fold.name}" if fold is not None else run
+            policy = train_policy(
+                config, exercises, args.folder / f"{name}.checkpoint", fold, named
+            )
+            out = args.out if fold is None else args.out.with_suffix(f".{fold.name}.safetensors")
+            save_policy(out, policy)
+            print(f"wrote {out}", flush=True)
     except EgrlError as error:
         print(f"train_policy: {error}", file=sys.stderr)
         return 2
-    save_policy(args.out, policy)
-    print(f"wrote {args.out}")
     return 0
 
 
