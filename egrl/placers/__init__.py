@@ -28,6 +28,13 @@ def _acts_first() -> "Placer":
     return ActsFirst()
 
 
+def _linear_rule() -> "Placer":
+    """One sort by a linear score of each tensor in each home, its weights fitted."""
+    from egrl.placers.linear_rule import LinearRule
+
+    return LinearRule()
+
+
 def _greedy() -> "Placer":
     """By seconds saved per byte and op of lifetime."""
     from egrl.placers.greedy import Greedy
@@ -84,6 +91,13 @@ def _egrl_paper() -> "Placer":
     return EgrlPaper()
 
 
+def _egrl() -> "Placer":
+    """Our agent: a trained policy places at once, search and learning improve on it."""
+    from egrl.placers.egrl import Egrl
+
+    return Egrl()
+
+
 def _exact() -> "Placer":
     """Mixed-integer program with a proven lower bound."""
     from egrl.placers.exact import Exact
@@ -102,6 +116,7 @@ PLACERS: dict[str, Callable[[], "Placer"]] = {
     "all-outermost": _all_outermost,
     "native": _native,
     "acts-first": _acts_first,
+    "linear-rule": _linear_rule,
     "greedy": _greedy,
     "greedy-dp": _greedy_dp,
     "random": _random,
@@ -110,6 +125,7 @@ PLACERS: dict[str, Callable[[], "Placer"]] = {
     "random-key": _random_key,
     "lns": _lns,
     "egrl-paper": _egrl_paper,
+    "egrl": _egrl,
     "exact": _exact,
     "auto": _auto,
 }

@@ -41,6 +41,10 @@ MAX_COMBINATIONS = 256
 """Tensors that would give an op more combinations stay where they are, last picked first."""
 
 
+MAX_OPS = 300
+"""Tensors that would bring more ops into the program stay where they are as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Neighbourhood:
     """The program of some tensors and the way back to a placement.
@@ -145,6 +149,8 @@ def _touched(
             for op, _ in ((use[OP], use[RADIX]) for use in uses)
         )
         if count < 2 or full or t in decided:
+            continue
+        if len(touched) + sum(op not in touched for op in {use[OP] for use in uses}) > MAX_OPS:
             continue
         decided[t] = None
         for use in uses:
