@@ -121,15 +121,25 @@ def test_duels_are_on_common_problems_only():
     other = PROTOCOL_CASES[1].name
     entries = rows(
         reference(PROTOCOL), reference(other),
-        run("protocol", PROTOCOL, "egrl", 0, [(1.0, 1.0)]),
-        run("protocol", PROTOCOL, "random", 0, [(1.0, 1.5)]),
-        run("protocol", other, "random", 0, [(1.0, 1.0)]),
+        *(run("protocol", PROTOCOL, "egrl", seed, [(1.0, 1.0)]) for seed in range(3)),
+        *(run("protocol", PROTOCOL, "random", seed, [(1.0, 1.5)]) for seed in range(3)),
+        *(run("protocol", other, "random", seed, [(1.0, 1.0)]) for seed in range(3)),
+        *(run("protocol", other, "egrl", seed, [(1.0, 1.0)]) for seed in range(2)),
     )  # fmt: skip
     found = goals.duel(scores_of(entries, "protocol"), [PROTOCOL, other], "egrl", "random", 4000)
     assert found is not None
     assert (found.problems, found.ours.mid, found.theirs.mid) == (1, 0.0, 0.5)
     assert found.wins
     assert not found.loses
+
+
+def test_one_seed_decides_nothing():
+    full = everywhere(1.0, 1.2)
+    few = Rows(full.references, {key: r for key, r in full.runs.items() if r.seed == 0})
+    assert set(verdicts(few).values()) == {"not measured"}
+    text = "\n".join(document_lines(few, set()))
+    assert "ahead of `random-key`" not in text
+    assert "| egrl | 1 of 21 | 1 | 0.00 |" in text
 
 
 def test_what_learning_adds_is_said_both_ways():

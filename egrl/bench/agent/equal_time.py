@@ -4,14 +4,11 @@ from collections.abc import Iterator
 
 from egrl.bench.agent.cases import TIME_CASES, Case, chosen
 from egrl.bench.agent.clock import ClockedTask
-from egrl.bench.agent.methods import METHODS, Part, of_part
+from egrl.bench.agent.methods import Part, is_seedless, of_part
 from egrl.bench.agent.settings import Settings
 
 PART: Part = "time"
 TIMES_S = (0.01, 0.1, 1.0, 10.0)
-
-SEEDLESS = ("once", "solver")
-"""Kinds of methods that one run says all of."""
 
 
 def cases(settings: Settings) -> list[Case]:
@@ -24,7 +21,7 @@ def tasks(settings: Settings) -> Iterator[ClockedTask]:
     for seed in settings.seeds(PART):
         for case in cases(settings):
             for method in of_part(PART, list(settings.agent.methods)):
-                if METHODS[method].kind not in SEEDLESS or seed == 0:
+                if seed == 0 or not is_seedless(method, PART):
                     yield ClockedTask(
                         PART, case, method, seed, TIMES_S, settings.common.folder,
                         settings.agent.jobs,

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from egrl.bench.agent.cases import PAPER_CASES
 from egrl.bench.agent.clocked_table import TIME_NAMES, open_names, open_times
 from egrl.bench.agent.equal_time import TIMES_S
-from egrl.bench.agent.methods import ABLATIONS, CONTROLS, OURS, PAPER, VARIANTS, of_part
+from egrl.bench.agent.methods import (
+    ABLATIONS,
+    CONTROLS,
+    METHODS,
+    OURS,
+    PAPER,
+    VARIANTS,
+    is_seedless,
+    of_part,
+)
 from egrl.bench.agent.protocol import EVALUATIONS
 from egrl.bench.agent.protocol_table import NAMES as PROTOCOL_NAMES
 from egrl.bench.agent.rows import Rows
@@ -16,6 +25,9 @@ from egrl.bench.agent.statistics import Interval, interval, mean
 from egrl.bench.agent.text import interval_text, seconds_name
 from egrl.bench.agent.unknown import COUNTS
 from egrl.bench.agent.unknown_table import GROUPS, names_of
+
+LEAST_SEEDS = 3
+"""An interval over fewer seeds would look sure of what it cannot know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +74,20 @@ class Duel:
 
 def duel(scores: Scores, names: Sequence[str], ours: str, other: str, at: float) -> Duel | None:
     """Ours against another at a point; None where they share no problem."""
-    common = scores.common(names, [ours, other], at)
+    common = [
+        name
+        for name in names
+        if all(len(scores.of(name, m, at)) >= _least(m, scores.part) for m in (ours, other))
+    ]
     one, two = scores.pooled(common, ours, at), scores.pooled(common, other, at)
     if one is None or two is None:
         return None
     return Duel(other, len(common), one, two)
+
+
+def _least(method: str, part: str) -> int:
+    """Runs on a problem below which a method takes no part in verdicts."""
+    return 1 if method in METHODS and is_seedless(method, part) else LEAST_SEEDS
 
 
 def hardest(scores: Scores, names: Sequence[str], others: Sequence[str], at: float) -> Duel | None:
@@ -88,7 +109,7 @@ def section(rows: Rows) -> list[str]:
         "",
         "Computed from the rows. *Ahead* and *behind*: 95 % intervals do not overlap; *level*: "
         "they do. Each line names the competitor that did best, and counts only problems on which "
-        "both have runs.",
+        f"both have runs with at least {LEAST_SEEDS} seeds (one of a method without seeds).",
         "",
         *_win_unknown(rows),
         *_win_open(rows),
@@ -116,7 +137,7 @@ def _verdict(goal: str, points: Sequence[tuple[str, Duel | None]], must_win: boo
     """A goal with a line for each point at which methods are compared."""
     duels = [found for _, found in points if found is not None]
     if not duels:
-        return [f"- {goal}: **not measured**: `{OURS}` has no rows."]
+        return [f"- {goal}: **not measured**: too few runs of `{OURS}`."]
     good = all(found.wins if must_win else not found.loses for found in duels)
     word = "met" if good and len(duels) == len(points) else "short"
     if good and len(duels) < len(points):
@@ -175,7 +196,7 @@ def _paper(rows: Rows) -> list[str]:
         strata: dict[str, list[list[float]]] = {PAPER: [], ablation: []}
         for case in PAPER_CASES:
             found = {name: _speedups(scores, case.name, name) for name in strata}
-            if all(found.values()):
+            if all(len(values) >= LEAST_SEEDS for values in found.values()):
                 for name, values in found.items():
                     strata[name].append(values)
         if not strata[PAPER]:

@@ -113,6 +113,16 @@ VARIANTS = ("egrl-no-seeds", "egrl-softmax")
 """Names of `egrl` with another decoder, or without help from other methods."""
 
 
+SEEDLESS: tuple[Kind, ...] = ("once", "solver")
+"""Kinds of methods that one run says all of."""
+
+
+def is_seedless(method: str, part: str) -> bool:
+    """Whether one run says all of a method; on an unknown machine plans are measured once."""
+    kind = METHODS[method].kind
+    return kind in SEEDLESS or (part == "unknown" and kind == "timed")
+
+
 def of_part(part: Part, wanted: list[str]) -> list[str]:
     """Names of the methods of an experiment, in order; all where none is wanted."""
     names = [name for name, method in METHODS.items() if part in method.parts]

@@ -12,8 +12,7 @@ from pathlib import Path
 from accelerator_sim.problem import PlacementProblem, build_problem
 from accelerator_sim.targets import load_target
 from egrl.bench.agent.clock import ClockedTask
-from egrl.bench.agent.equal_time import SEEDLESS
-from egrl.bench.agent.methods import METHODS, Part, of_part
+from egrl.bench.agent.methods import Part, is_seedless, of_part
 from egrl.bench.agent.rows import Rows
 from egrl.bench.agent.settings import Settings
 from egrl.generator.named import NAMED
@@ -84,7 +83,7 @@ def tasks(settings: Settings, rows: Rows) -> Iterator[ClockedTask]:
             continue
         for seed in settings.seeds(PART):
             for method in of_part(PART, list(settings.agent.methods)):
-                if METHODS[method].kind not in SEEDLESS or seed == 0:
+                if seed == 0 or not is_seedless(method, PART):
                     yield ClockedTask(
                         PART, case, method, seed, times_s, settings.common.folder,
                         settings.agent.jobs,

@@ -4,11 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from egrl.bench.agent.methods import METHODS
+from egrl.bench.agent.methods import METHODS, is_seedless
 from egrl.bench.agent.scores import Scores
 from egrl.bench.agent.statistics import Interval
-
-SEEDLESS = ("once", "solver")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -28,6 +26,8 @@ def interval_text(found: Interval | None) -> str:
         return ""
     if not np.isfinite(found.low):
         return "none"
+    if found.low == found.high:
+        return _short(found.mid)
     return f"{_short(found.mid)} ({_short(found.low)} to {_short(found.high)})"
 
 
@@ -55,8 +55,7 @@ def missing_text(
     lacking, part = [], scores.part
     for method in methods:
         kind = METHODS[method].kind
-        single = kind in SEEDLESS or (part == "unknown" and kind == "timed")
-        wanted = 1 if single else seeds
+        wanted = 1 if is_seedless(method, part) else seeds
         least = 0.0 if kind in ("once", "timed", "solver") and part != "time" else budget
         there = sum(
             min(wanted, sum(run.budget >= least for run in scores.runs_of(case, method)))
