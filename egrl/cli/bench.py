@@ -18,6 +18,7 @@ SUITES: dict[str, str] = {
     "numerics": "egrl.bench.numerics",
     "allocate": "egrl.bench.allocate",
     "agent": "egrl.bench.agent.run",
+    "zero_shot": "egrl.bench.zero_shot",
 }
 
 AGENT_PARTS = ("protocol", "time", "unknown", "open")

@@ -1,0 +1,176 @@
+"""`egrl bench zero_shot`: models and accelerators that a policy has never seen, placed at once.
+
+Each fold's policy was trained without the families of its models and accelerators
+(`egrl/agents/egrl/folds.py`, `scripts/train_policy --fold`); the shipped one is judged on the same
+rows, none of which is in any training set either.
+"""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from accelerator_sim.engine import evaluate, evaluate_batch
+from accelerator_sim.problem import PlacementProblem
+from accelerator_sim.rectify import build_rectifier
+from egrl.agents.egrl.checkpoint import SHIPPED, Policy, load_policy
+from egrl.agents.egrl.folds import FOLDS, Fold
+from egrl.agents.egrl.zero_shot import zero_shot
+from egrl.bench.model_index import read_index
+from egrl.bench.options import BenchOptions
+from egrl.bench.zero_shot_scale import Scale, measure_scale
+from egrl.bench.zero_shot_table import Row, document
+from egrl.compilation import prepare
+from egrl.placers import PLACERS
+from egrl.placers.base import Budget
+from egrl.placers.decoder import build_decoder
+from egrl.placers.egrl import Egrl
+from graph_ir.errors import UnmetRequirementError
+
+SEED = 0
+REFERENCES = ("native", "acts-first", "greedy")
+SAMPLES = 64
+
+
+class Measured(msgspec.Struct):
+    """Everything that the document is made of."""
+
+    rows: dict[str, Row]
+    scale: list[Scale]
+
+
+def run(options: BenchOptions) -> None:
+    """Measure what is missing, write the document.
+
+    Raises:
+        InputError: the development set or a fold's policy is not there.
+    """
+    data = options.out.with_suffix(".json")
+    kept = Measured({}, [])
+    if data.exists():
+        kept = msgspec.json.decode(data.read_bytes(), type=Measured)
+    shipped = load_policy(SHIPPED)
+    for fold in FOLDS:
+        policy = load_policy(fold_policy(options.out, fold))
+        models = [name for name in fold.models if not options.models or name in options.models]
+        index = read_index(options.folder, models)
+        for name in models:
+            for target in fold.targets:
+                if options.targets and target not in options.targets:
+                    continue
+                entry = index[name]
+                problem = prepare(options.folder / entry.file, target, None, entry.dims).problem
+                key = f"{name} on {target}"
+                known = kept.rows.get(key)
+                row = _measure(problem, fold, name, target, policy, shipped, options, known)
+                kept.rows[key] = row
+                print(
+                    f"{key}: fold {_percent(row.fold_s, row)}, shipped "
+                    f"{_percent(row.shipped_s, row)}, full {_percent(row.full_s, row)}, "
+                    f"acts-first {_percent(row.references_s.get('acts-first'), row)}",
+                    flush=True,
+                )
+                _write(data, options, kept)
+    kept.scale = measure_scale(shipped)
+    _write(data, options, kept)
+
+
+def fold_policy(out: Path, fold: Fold) -> Path:
+    """Where the policy of a fold is kept: in a folder beside the document."""
+    return out.with_suffix("") / f"policy.{fold.name}.safetensors"
+
+
+def _percent(seconds: float | None, row: Row) -> str:
+    return "-" if seconds is None else f"{100 * (seconds / row.best_s - 1):.2f} %"
+
+
+def _write(data: Path, options: BenchOptions, kept: Measured) -> None:
+    data.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
+    options.out.write_text(document(list(kept.rows.values()), kept.scale), "utf-8")
+
+
+def _measure(
+    problem: PlacementProblem,
+    fold: Fold,
+    model: str,
+    target: str,
+    policy: Policy,
+    shipped: Policy,
+    options: BenchOptions,
+    known: Row | None,
+) -> Row:
+    references: dict[str, float] = {}
+    for name in REFERENCES:
+        try:
+            placed = PLACERS[name]().place(problem, Budget(), np.random.default_rng(SEED))
+        except UnmetRequirementError:
+            continue  # Shown as a dash.
+        references[name] = placed.latency_s
+    if known is None or options.seconds > known.auto_seconds:
+        best = PLACERS["auto"]().place(
+            problem, Budget(seconds=options.seconds), np.random.default_rng(SEED)
+        )
+        best_s, bound_s, seconds = best.latency_s, best.lower_bound_s or 0.0, options.seconds
+    else:
+        best_s, bound_s, seconds = known.best_s, known.bound_s, known.auto_seconds
+    fold_s, fold_samples_s, _ = _shots(problem, policy)
+    shipped_s, shipped_samples_s, shot_seconds = _shots(problem, shipped)
+    rule_s, _, _ = _shots(problem, None)
+    full = Egrl(search=False).place(problem, Budget(evaluations=1000), np.random.default_rng(SEED))
+    fold_full = replace(Egrl(search=False), policy=fold_policy(options.out, fold)).place(
+        problem, Budget(evaluations=1000), np.random.default_rng(SEED)
+    )
+    short = Egrl().place(problem, Budget(evaluations=2000), np.random.default_rng(SEED))
+    found = [rule_s, fold_s, fold_samples_s, shipped_s, shipped_samples_s, full.latency_s]
+    found += [fold_full.latency_s, short.latency_s, *references.values(), best_s]
+    return Row(
+        model=model,
+        target=target,
+        fold=fold.name,
+        ops=problem.op_count,
+        tensors=problem.tensor_count,
+        references_s=references,
+        rule_s=rule_s,
+        fold_s=fold_s,
+        fold_samples_s=fold_samples_s,
+        fold_full_s=fold_full.latency_s,
+        shipped_s=shipped_s,
+        shipped_samples_s=shipped_samples_s,
+        full_s=full.latency_s,
+        searched_s=short.latency_s,
+        best_s=min(value for value in found if value is not None),
+        bound_s=bound_s,
+        auto_seconds=seconds,
+        shot_seconds=shot_seconds,
+    )
+
+
+def _shots(
+    problem: PlacementProblem, policy: Policy | None
+) -> tuple[float | None, float | None, float]:
+    """Latencies of the policy alone and of the best sample, and seconds for the former.
+
+    No reference takes part; a policy without weights is the rule.
+    """
+    began = time.monotonic()
+    decoder = build_decoder(problem)
+    rectifier = build_rectifier(problem, decoder.tables, decoder.values)
+    rng = np.random.default_rng(SEED)
+    shot = zero_shot(problem, decoder, rectifier, policy, rng)
+    first_PT = shot.first()[:1]
+    alone_s = _fastest(problem, first_PT)
+    seconds = time.monotonic() - began
+    sampled_s = _fastest(problem, np.concatenate([first_PT, shot.samples(SAMPLES, rng)]))
+    return alone_s, sampled_s, seconds
+
+
+def _fastest(problem: PlacementProblem, homes_PT: NDArray[np.int8]) -> float | None:
+    if not len(homes_PT):
+        return None
+    if len(homes_PT) == 1:
+        return float(evaluate(problem, homes_PT[0])[0])
+    found = evaluate_batch(problem, homes_PT)
+    return float(np.where(found.feasible_P, found.latency_s_P, np.inf).min())

@@ -1,0 +1,141 @@
+"""`egrl`: our agent. A trained policy places at once; the rest of the budget improves on that.
+
+With the engine as the machine, what the policy and a few samples around it give is where local
+search begins. With a machine that nobody has a model of (`evaluator`), a learner finds out from all
+measurements how it differs from the engine, and plans for that (`egrl/agents/egrl/unknown.py`).
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelerator_sim.problem import PlacementProblem
+from accelerator_sim.rectify import build_rectifier
+from egrl.agents.egrl.checkpoint import SHIPPED, Policy, load_policy
+from egrl.agents.egrl.unknown import search_unknown
+from egrl.agents.egrl.zero_shot import Head, Spoilt, ZeroShot, zero_shot
+from egrl.evaluators.base import Evaluator
+from egrl.placers.acts_first import ActsFirst
+from egrl.placers.addressable import offer_addressable
+from egrl.placers.all_outermost import AllOutermost
+from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
+from egrl.placers.decoder import build_decoder
+from egrl.placers.greedy import Greedy
+from egrl.placers.guided import Guided
+from egrl.placers.native import Native
+from graph_ir.errors import UnmetRequirementError
+
+I8 = NDArray[np.int8]
+
+DEFAULT_EVALUATIONS = 20_000
+
+REFERENCES: tuple[type[Placer], ...] = (ActsFirst, Greedy, Native, AllOutermost)
+
+
+@dataclass(frozen=True, slots=True)
+class Egrl(Placer):
+    """The policy, and search from what it gives.
+
+    Attributes:
+        policy: file of the policy; None for an untrained one, which is a rule.
+        start_T: int8, one more placement to begin with, or None.
+        evaluator: the machine; the engine where None.
+        samples: placements tried around the policy's.
+        seeds: also try what the rule and the references give.
+        spoilt: a control; see `zero_shot`.
+        head: an ablation; see `ZeroShot`.
+        search: go on after the samples, where the budget allows.
+    """
+
+    policy: Path | None = SHIPPED
+    start_T: I8 | None = field(default=None)
+    evaluator: Evaluator | None = None
+    samples: int = 64
+    seeds: bool = True
+    spoilt: Spoilt = "no"
+    head: Head = "pairs"
+    search: bool = True
+
+    def place(
+        self,
+        problem: PlacementProblem,
+        budget: Budget,
+        rng: np.random.Generator,
+        progress: Progress = no_progress,
+    ) -> PlacerResult:
+        """See `Placer.place`.
+
+        Raises:
+            InputError: the policy cannot be read.
+            UnmetRequirementError: nothing feasible was found.
+        """
+        policy = None if self.policy is None else _loaded(self.policy)
+        if budget.evaluations is None and budget.seconds is None:
+            budget = Budget(evaluations=DEFAULT_EVALUATIONS)
+        search = Search(problem, budget, progress, self.evaluator)
+        decoder = build_decoder(problem)
+        rectifier = build_rectifier(problem, decoder.tables, decoder.values)
+        shot = zero_shot(problem, decoder, rectifier, policy, rng, self.spoilt, self.head)
+        starts = self._starts(shot, problem, rng)
+        if self.evaluator is not None:
+            search_unknown(search, decoder, starts, rng)
+            return search.result()
+        for homes_PT in (np.stack(starts) if starts else None, shot.samples(self.samples, rng)):
+            if homes_PT is None or not len(homes_PT) or (search.exhausted and search.evaluations):
+                continue
+            if budget.evaluations is not None:
+                homes_PT = homes_PT[: max(1, budget.evaluations - search.evaluations)]
+            latency_P = search.measure(homes_PT)
+            for p in np.argsort(latency_P, kind="stable").tolist():
+                if np.isfinite(latency_P[p]) and offer_addressable(
+                    search, rectifier, homes_PT[p], float(latency_P[p])
+                ):
+                    break
+        if self.search:
+            _improve(search, rng)
+        return search.result()
+
+    def _starts(
+        self, shot: ZeroShot, problem: PlacementProblem, rng: np.random.Generator
+    ) -> list[I8]:
+        """Placements that are tried first, the policy's own before all others."""
+        first_PT = shot.first()
+        if not self.seeds:
+            return list(first_PT[:1])
+        found = list(first_PT)
+        if self.start_T is not None:
+            found.append(np.array(self.start_T, np.int8))
+        for reference in REFERENCES:
+            try:
+                found.append(reference().place(problem, Budget(evaluations=1), rng).homes_T)
+            except UnmetRequirementError:
+                continue  # This rule finds nothing feasible here; others may.
+        return found
+
+
+def _improve(search: Search, rng: np.random.Generator) -> None:
+    """Local search from the incumbent on what is left of the budget."""
+    budget = search.budget
+    left = Budget(
+        None if budget.evaluations is None else budget.evaluations - search.evaluations,
+        None if budget.seconds is None else budget.seconds - search.seconds,
+    )
+    enough = (left.evaluations is None or left.evaluations > 1) and (
+        left.seconds is None or left.seconds > 0.0
+    )
+    if not enough or search.best_homes_T is None:
+        return
+    found = Guided(start_T=search.best_homes_T).place(search.problem, left, rng, search.progress)
+    before = search.evaluations
+    search.evaluations += found.evaluations
+    if found.latency_s < search.best_s:
+        search.best_s, search.best_homes_T = found.latency_s, found.homes_T
+        search.curve.extend((before + count, seconds) for count, seconds in found.curve)
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: Path) -> Policy:
+    return load_policy(path)
