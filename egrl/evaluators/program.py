@@ -14,6 +14,8 @@ MAX_OUTPUT_BYTES = 1 << 20
 POLL_SECONDS = 0.02
 """How often a silent program is looked at."""
 
+SHORTEST_PAUSE_SECONDS = 0.0005
+
 
 @dataclass(frozen=True, slots=True)
 class ProgramRun:
@@ -71,6 +73,7 @@ def _collect(
     assert process.stderr is not None
     buffers = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
     failure = ""
+    pause_s = SHORTEST_PAUSE_SECONDS
     with selectors.DefaultSelector() as selector:
         for pipe in buffers:
             os.set_blocking(pipe, False)
@@ -81,7 +84,9 @@ def _collect(
             if selector.get_map():
                 _drain(selector, buffers, 0.0 if ended else POLL_SECONDS)
             elif not ended:
-                time.sleep(POLL_SECONDS)
+                # It closed its outputs, which nearly always means that it is about to end.
+                time.sleep(pause_s)
+                pause_s = min(2.0 * pause_s, POLL_SECONDS)
             if any(len(buffer) > MAX_OUTPUT_BYTES for buffer in buffers.values()):
                 failure = f"more than {MAX_OUTPUT_BYTES} bytes of output"
             elif ended:

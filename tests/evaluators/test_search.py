@@ -19,8 +19,11 @@ from graph_ir.errors import InputError
 from tests.evaluators.machines import fitting, machine
 from tests.placers.support import random_problem
 
-BUDGET = Budget(evaluations=90)
+# Two generations of the published agent.
+BUDGET = Budget(evaluations=46)
 SEARCHERS = [name for name, make in PLACERS.items() if hasattr(make(), "evaluator")]
+# These search in the same way whatever the machine; `egrl` has another search for unknown ones.
+BLIND = ["greedy-dp", "random", "random-key", "egrl-paper"]
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +32,10 @@ def problem():
 
 
 def test_the_searchers_are_those_that_the_documentation_names():
-    assert {"greedy-dp", "random", "random-key", "egrl-paper"} <= set(SEARCHERS)
-    assert not {"auto", "exact", "native", "guided", "anneal"} & set(SEARCHERS)
+    assert set(SEARCHERS) - {"egrl"} == set(BLIND)
 
 
-@pytest.mark.parametrize("name", SEARCHERS)
+@pytest.mark.parametrize("name", BLIND)
 def test_the_engine_as_the_machine_changes_nothing(problem, name):
     without = placer_on(name, None).place(problem, BUDGET, np.random.default_rng(5))
     asked = placer_on(name, EngineEvaluator(problem))
@@ -43,7 +45,7 @@ def test_the_engine_as_the_machine_changes_nothing(problem, name):
     assert result.evaluations == without.evaluations
 
 
-@pytest.mark.parametrize("name", SEARCHERS)
+@pytest.mark.parametrize("name", BLIND)
 def test_the_latency_of_the_result_is_the_machines(problem, name):
     truth = PerturbedEvaluator(problem, 4, 0.5)
     result = placer_on(name, truth).place(problem, BUDGET, np.random.default_rng(5))
@@ -54,7 +56,7 @@ def test_the_latency_of_the_result_is_the_machines(problem, name):
     assert latencies == sorted(latencies, reverse=True)
 
 
-@pytest.mark.parametrize("name", SEARCHERS)
+@pytest.mark.parametrize("name", BLIND)
 def test_it_finds_what_is_better_there_and_worse_here(problem, name):
     # A machine on which outer memories are the fast ones: the engine's order upside down.
     outermost_T = problem.allowed_TH.argmax(axis=1)
