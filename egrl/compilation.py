@@ -23,6 +23,7 @@ from egrl.evaluators.command import Command
 from egrl.evaluators.measured import Measured
 from egrl.placement import Placed, place
 from egrl.placers.base import Progress, no_progress
+from egrl.placers.configured import read_placer_config
 from egrl.write_problem import write_problem as write_audit_problem
 from graph_ir.load import load_model
 from graph_ir.lower import lower
@@ -51,6 +52,23 @@ class CompileOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Searched:
+    """How a placement was found, as the manifest says it.
+
+    Attributes:
+        placer: its name.
+        budget: of the search.
+        seed: of the search.
+        evaluator: the machine that it searched on; the engine where None.
+    """
+
+    placer: str
+    budget: str
+    seed: int
+    evaluator: Command | None
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A model on a target, ready to be placed."""
 
@@ -73,6 +91,7 @@ def compile_model(
     seed: int = 0,
     constraints: str | Path | None = None,
     evaluator: Command | None = None,
+    placer_config: str | Path | None = None,
     write_problem: str | Path | None = None,
     progress: Progress = no_progress,
 ) -> CompileOutcome:
@@ -89,6 +108,7 @@ def compile_model(
         seed: of the placer; with an evaluation budget the artifact's bytes depend on nothing else.
         constraints: TOML file with pins.
         evaluator: the machine that the placer searches on; the engine where None.
+        placer_config: TOML file with the placer's hyper-parameters, e.g. `configs/egrl-paper.toml`.
         write_problem: also write the placement problem for `egrl audit`.
         progress: told of improvements.
 
@@ -100,23 +120,37 @@ def compile_model(
     limits = parse_budget(budget)
     check_replaceable(Path(out).absolute())
     fixed = read_constraints(Path(constraints)) if constraints else Constraints()
+    config = read_placer_config(placer, Path(placer_config)) if placer_config else None
     ready = prepare(model, target, precision, dims or {}, fixed.pins)
     if write_problem is not None:
         write_audit_problem(ready.problem, Path(write_problem))
-    placed = place(ready.problem, placer, limits, seed, progress, Path(model).stem, evaluator)
+    name = Path(model).stem
+    placed = place(ready.problem, placer, limits, seed, progress, name, evaluator, config)
+    write_placed(ready, placed, Path(out), target, Searched(placer, budget, seed, evaluator))
+    measured = {} if placed.measured is None else {GRAPH: placed.measured}
+    return CompileOutcome(Path(out), {GRAPH: placed.report}, measured)
+
+
+def write_placed(
+    ready: Prepared, placed: Placed, out: Path, target: str, searched: Searched
+) -> None:
+    """Write the artifact of a placed model; one that is there is replaced.
+
+    Args:
+        ready: the model on its target.
+        placed: where its tensors are.
+        out: artifact folder.
+        target: as `prepare` was given it.
+        searched: how the placement was found.
+    """
     plan = build_plan(ready.problem, placed.homes_T.tolist(), placed.timeline)
     check_plan(plan)
-    manifest = _manifest(ready, placer=placer, budget=budget, seed=seed)
-    if evaluator is not None:
-        manifest = msgspec.structs.replace(manifest, evaluator=evaluator.line)
     write_artifact(
-        Path(out),
-        manifest,
+        out,
+        _manifest(ready, searched),
         _files(plan, placed, target_text(target)[0]),
         lambda folder: save_models({GRAPH: ready.model.graph_model}, folder),
     )
-    measured = {} if placed.measured is None else {GRAPH: placed.measured}
-    return CompileOutcome(Path(out), {GRAPH: placed.report}, measured)
 
 
 def prepare(
@@ -147,7 +181,7 @@ def _files(plan: Plan, placed: Placed, target: str) -> dict[str, bytes]:
     }
 
 
-def _manifest(ready: Prepared, *, placer: str, budget: str, seed: int) -> Manifest:
+def _manifest(ready: Prepared, searched: Searched) -> Manifest:
     changed = dict.fromkeys(report.name for report in ready.passes if report.changes)
     return Manifest(
         schema=ARTIFACT_SCHEMA,
@@ -157,9 +191,10 @@ def _manifest(ready: Prepared, *, placer: str, budget: str, seed: int) -> Manife
         graphs=[GRAPH],
         passes=[PassRecord(name) for name in changed],
         execution_type=ready.execution_type,
-        seeds={"placer": seed},
-        budget=budget,
-        placer=placer,
+        seeds={"placer": searched.seed},
+        budget=searched.budget,
+        placer=searched.placer,
         execution=Execution(),
         onnxruntime_version=onnxruntime.__version__,
+        evaluator=msgspec.UNSET if searched.evaluator is None else searched.evaluator.line,
     )

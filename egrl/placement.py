@@ -16,6 +16,7 @@ from egrl.evaluators.command import Command, CommandEvaluator
 from egrl.evaluators.measured import Measured
 from egrl.placers import PLACERS
 from egrl.placers.base import Budget, PlacerResult, Progress, no_progress
+from egrl.placers.configured import configured
 from egrl.placers.on_machine import placer_on
 from egrl.placers.op_hull import floor_seconds
 from egrl.placers.reference import reference_placement
@@ -52,6 +53,7 @@ def place(
     progress: Progress = no_progress,
     model: str = "",
     command: Command | None = None,
+    config: object = None,
 ) -> Placed:
     """Run the references, then the placer, and report.
 
@@ -65,6 +67,7 @@ def place(
         progress: told of improvements.
         model: how the report names it; the workload's name where empty.
         command: the machine to search on; the engine where None.
+        config: hyper-parameters of the placer (`egrl.placers.configured`); its own where None.
 
     Raises:
         InputError: no such placer, one that cannot search on a machine, or a machine that cannot
@@ -72,17 +75,12 @@ def place(
         UnmetRequirementError: nothing feasible was found.
     """
     machine = None if command is None else CommandEvaluator(problem, command)
-    searcher = placer_on(placer, machine)
+    searcher = configured(placer_on(placer, machine), config)
     if machine is not None:
         # Before anything slow: a machine that knows nothing of plans is found out at once.
         reference, reference_homes_T = reference_placement(problem)
         reference_s = machine.check(reference_homes_T)
-    references: dict[str, float] = {}
-    for name in REFERENCES:
-        found = _try_reference(problem, PLACERS[name], seed)
-        if found is not None:
-            references[name] = found.latency_s
-    references[IDEAL] = floor_seconds(problem)
+    references = reference_latencies(problem, seed)
     try:
         result = searcher.place(problem, budget, np.random.default_rng(seed), progress)
     except UnmetRequirementError as error:
@@ -99,7 +97,7 @@ def place(
     placed = report_placement(problem, placer, result, references, model)
     if machine is None or command is None:
         return placed
-    return _measured(placed, machine, command.line, reference, reference_s)
+    return measured_again(placed, machine, command.line, reference, reference_s)
 
 
 def report_placement(
@@ -125,7 +123,18 @@ def report_placement(
     return Placed(result.homes_T, timeline, report, result)
 
 
-def _measured(
+def reference_latencies(problem: PlacementProblem, seed: int = 0) -> dict[str, float]:
+    """Latency by the engine of every reference that finds something feasible, and of `ideal`."""
+    references: dict[str, float] = {}
+    for name in REFERENCES:
+        found = _try_reference(problem, PLACERS[name], seed)
+        if found is not None:
+            references[name] = found.latency_s
+    references[IDEAL] = floor_seconds(problem)
+    return references
+
+
+def measured_again(
     placed: Placed, machine: CommandEvaluator, line: str, reference: str, reference_s: float
 ) -> Placed:
     """Measure the plan once more: of many noisy measurements the best is too good to be true."""

@@ -27,6 +27,12 @@ def add(verbs: Verbs) -> None:
     )
     parser.add_argument("--placer", default="auto", metavar="NAME", help="default: auto")
     parser.add_argument(
+        "--placer-config",
+        type=Path,
+        metavar="F.toml",
+        help="hyper-parameters of the placer, e.g. configs/egrl-paper.toml",
+    )
+    parser.add_argument(
         "--budget",
         metavar="30s|4000ev",
         help="of the search (default: 30s, with --evaluator 400ev)",
@@ -72,6 +78,7 @@ def command(args: argparse.Namespace) -> int:
             seed=args.seed,
             constraints=args.constraints,
             evaluator=evaluator,
+            placer_config=args.placer_config,
             write_problem=args.write_problem,
             progress=progress,
         )

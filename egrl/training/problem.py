@@ -10,15 +10,8 @@ from egrl.compilation import Prepared, prepare
 from egrl.evaluators.base import Evaluator
 from egrl.evaluators.command import CommandEvaluator
 from egrl.evaluators.detailed import DetailedEvaluator
-from egrl.placement import REFERENCES
-from egrl.placers import PLACERS
-from egrl.placers.base import Budget
-from egrl.placers.op_hull import floor_seconds
 from egrl.placers.reference import reference_placement
 from egrl.training.settings import Settings
-from graph_ir.errors import UnmetRequirementError
-
-FLOOR = "floor"
 
 
 def prepared(settings: Settings) -> Prepared:
@@ -57,16 +50,3 @@ def close_machine(machine: Evaluator | None) -> None:
     """End the processes of a machine that has some."""
     if isinstance(machine, DetailedEvaluator):
         machine.close()
-
-
-def reference_seconds(problem: PlacementProblem) -> dict[str, float]:
-    """Latency by the engine of every reference that finds a placement, and the floor."""
-    found: dict[str, float] = {}
-    for name in REFERENCES:
-        try:
-            placed = PLACERS[name]().place(problem, Budget(evaluations=1), np.random.default_rng(0))
-        except UnmetRequirementError:
-            # A reference that finds nothing feasible is left out, as in reports.
-            continue
-        found[name] = placed.latency_s
-    return {**found, FLOOR: floor_seconds(problem)}

@@ -16,7 +16,7 @@ from egrl.training.agents import AGENTS
 from graph_ir.errors import InputError
 
 MAX_FILE_BYTES = 1 << 20
-ANYWHERE = ("jobs", "checkpoint_seconds")
+ANYWHERE = ("jobs", "checkpoint_seconds", "artifact")
 """Settings that change nothing about the result: another machine may have others."""
 
 
@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         evaluator_timeout_s: time of one measurement until it counts as failed.
         jobs: placements measured at the same time; changes no result.
         checkpoint_seconds: time between two checkpoints; 0 keeps every generation.
+        artifact: whether the best placement is written as `egrl compile` does, at the end.
     """
 
     workload: str = ""
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     evaluator_timeout_s: float = 60.0
     jobs: int = 1
     checkpoint_seconds: float = 10.0
+    artifact: bool = True
 
     @property
     def command(self) -> Command | None:

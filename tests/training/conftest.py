@@ -6,7 +6,7 @@ import onnx
 import pytest
 import torch
 
-from egrl.training import run as run_module
+from egrl.training import trainer as trainer_module
 from tests.graph_ir.tiny_models import TINY_MODELS
 
 
@@ -35,4 +35,4 @@ def other_model(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def no_picture(monkeypatch):
     """Drawing takes longer than these runs; what draws is tested through the command."""
-    monkeypatch.setattr(run_module, "curve_png", lambda *_: b"")
+    monkeypatch.setattr(trainer_module, "curve_png", lambda *_: b"")

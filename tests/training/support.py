@@ -20,10 +20,11 @@ SMALL = {
     "gradient_steps_per_evaluation": 0.1,
 }
 TARGET = "nnp-i"
+EVERY = {"checkpoint_seconds": 0.0, "artifact": False}
 
 
 def config(model: Path, run: dict[str, object] | None = None, **agent: object) -> RunConfig:
-    table = {"workload": str(model), "target": TARGET, "seed": 3, "checkpoint_seconds": 0.0}
+    table = {"workload": str(model), "target": TARGET, "seed": 3, **EVERY}
     return resolve({**SMALL, **agent}, {**table, **(run or {})}, None, "test")
 
 
@@ -45,6 +46,7 @@ def kept(folder: Path) -> tuple[bytes, dict[str, object], dict[str, bytes]]:
 
 def config_file(path: Path, model: Path, run: str = "", agent: str = "") -> Path:
     lines = [f"{key} = {json.dumps(value)}" for key, value in SMALL.items() if key not in agent]
-    head = f'[run]\nworkload = "{model}"\ntarget = "{TARGET}"\ncheckpoint_seconds = 0.0\n'
+    head = f'[run]\nworkload = "{model}"\ntarget = "{TARGET}"\n'
+    head += "".join(f"{key} = {json.dumps(value)}\n" for key, value in EVERY.items())
     path.write_text("\n".join([*lines, agent, head, run]), "utf-8")
     return path

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from egrl.agents.diverged import DivergedError
 from egrl.agents.paper.learner import Learner
-from egrl.training import run as run_module
+from egrl.training import trainer as trainer_module
 from egrl.training.checkpoint import TensorFile, read_checkpoint, write_checkpoint
 from egrl.training.random_state import rng_state, set_rng_state
 from graph_ir.errors import InputError
@@ -23,7 +23,7 @@ def finished(model, tmp_path_factory):
     """A run of a few generations; copied, never changed."""
     folder = tmp_path_factory.mktemp("finished") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "curve_png", lambda *_: b"")
+        patch.setattr(trainer_module, "curve_png", lambda *_: b"")
         train(config(model), folder)
     return folder
 
@@ -113,7 +113,7 @@ def test_tensors_whose_digest_is_right_but_which_are_none(model, folder):
 
 def test_another_architecture(model, folder):
     wider = config(model, hidden=16)
-    edit_state(folder, config=run_module.config_digest(wider))
+    edit_state(folder, config=trainer_module.config_digest(wider))
     refused(
         wider, folder, r"unet.down.0.att_src: expected float32 \[1, 2, 8\], got float32 \[1, 2, 4\]"
     )
@@ -137,7 +137,7 @@ def test_tensors_that_do_not_fit(model, folder, edit, message):
 
 def test_another_workload(model, other_model, folder):
     other = config(other_model)
-    edit_state(folder, config=run_module.config_digest(other))
+    edit_state(folder, config=trainer_module.config_digest(other))
     refused(other, folder, "another workload or accelerator")
 
 

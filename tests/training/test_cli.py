@@ -9,7 +9,7 @@ import pytest
 
 from egrl.cli import train as verb
 from egrl.cli.main import main
-from egrl.training import run as run_module
+from egrl.training import trainer as trainer_module
 from egrl.training.curve import curve_png
 from tests.training.support import config_file, kept
 
@@ -41,7 +41,7 @@ def scalars(folder):
 
 @pytest.fixture
 def pictures(monkeypatch):
-    monkeypatch.setattr(run_module, "curve_png", curve_png)
+    monkeypatch.setattr(trainer_module, "curve_png", curve_png)
 
 
 def test_a_file_and_flags_give_a_whole_run(model, tmp_path, capsys, pictures):
@@ -79,6 +79,14 @@ def test_a_file_and_flags_give_a_whole_run(model, tmp_path, capsys, pictures):
     assert "evaluations = 70" in text
     assert "seed = 9" in text
     assert f'workload = "{model}"' in text
+    # The same search from the other verb: the hyper-parameters are in the file of the run.
+    compiled = tmp_path / "compiled.egrl"
+    flags = ["--placer", "egrl-paper", "--placer-config", str(folder / "config.toml")]
+    flags += ["--budget", "70ev", "--seed", "9", "--target", "nnp-i", "-o", str(compiled)]
+    assert main(["compile", str(model), *flags]) == 0
+    assert main(["verify", str(folder / "best.egrl")]) == 0
+    for name in ("main.plan.json", "main.report.json", "manifest.json"):
+        assert (compiled / name).read_bytes() == (folder / "best.egrl" / name).read_bytes()
     # The file written back makes the same run.
     again = tmp_path / "again"
     assert main(["train", str(folder / "config.toml"), "-o", str(again)]) == 0
@@ -161,3 +169,14 @@ def test_jobs_change_nothing(model, tmp_path, machine, capsys):
     assert kept(tmp_path / "1") == kept(tmp_path / "2")
     rows = (tmp_path / "1" / "metrics.jsonl").read_text().splitlines()
     assert all(json.loads(row)["gap_to_floor"] is None for row in rows)
+
+
+def test_hyper_parameters_of_a_placer_that_has_none(model, tmp_path, capsys):
+    path = small_file(tmp_path / "c.toml", "poplation = 3\n")
+    flags = ["--target", "nnp-i", "--placer-config", path, "-o", str(tmp_path / "x.egrl")]
+    for placer, message in (
+        ("greedy", "placer greedy: takes no --placer-config; expected one of egrl-paper"),
+        ("egrl-paper", "'poplation': unknown key"),
+    ):
+        assert main(["compile", str(model), "--placer", placer, *flags]) == 2
+        assert message in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from egrl.training import run as run_module
+from egrl.training import trainer as trainer_module
 from egrl.training.checkpoint import STATE
 from tests.training.support import config, config_file, kept, train
 
@@ -22,7 +22,7 @@ class Killed(BaseException):
 
 def interrupted_at(generation, monkeypatch, wanted, folder, *, before_state):
     """Run until the checkpoint of this generation, which is written in part or in whole."""
-    write = run_module.write_checkpoint
+    write = trainer_module.write_checkpoint
 
     def dying(where, state, arrays):
         if state.generation < generation:
@@ -38,7 +38,7 @@ def interrupted_at(generation, monkeypatch, wanted, folder, *, before_state):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "write_checkpoint", dying)
+        patch.setattr(trainer_module, "write_checkpoint", dying)
         with pytest.raises(Killed):
             train(wanted, folder)
 

@@ -170,6 +170,8 @@ def load_config(path: Path) -> PaperConfig:
         table = msgspec.toml.decode(path.read_bytes())
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+    # A run's own file says in that table what was learned; `egrl train` reads it.
+    table.pop("run", None)
     known = [field.name for field in fields(PaperConfig)]
     for key in table:
         if key not in known:
