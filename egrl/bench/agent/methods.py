@@ -86,6 +86,7 @@ PLANNED: tuple[Part, ...] = ("time", "unknown", "open")
 METHODS: dict[str, Method] = {
     "acts-first": Method(_named("acts-first"), MODEL, "once"),
     "greedy": Method(_named("greedy"), MODEL, "once"),
+    "linear-rule": Method(_named("linear-rule"), MODEL, "once"),
     "egrl-paper": Method(_paper(), ("protocol", "time")),
     "egrl-paper:boltzmann-only": Method(_paper("boltzmann-only"), COUNTED),
     "egrl-paper:gnn-only": Method(_paper("gnn-only"), COUNTED),
