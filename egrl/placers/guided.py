@@ -1,8 +1,7 @@
 """`guided`: local search led by where the engine says that time is lost.
 
-What an op takes longer than it would with everything in its ideal home is blamed on those of its
-tensors that are elsewhere, in proportion to what each would save; tensors are picked for promotion
-by their blame. Room is made by demoting the tensors that save least per byte, and the space left
+Tensors are picked for promotion by what the engine's lost time says against their homes
+(`blame.py`). Room is made by demoting the tensors that save least per byte, and the space left
 over is offered to others. Each round descends from the incumbent, after a kick when the last round
 found nothing; then the blame is shared out anew (iterated local search; Lourenco, Martin and
 Stuetzle, Handbook of Metaheuristics, 2003).
@@ -13,16 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerator_sim.incremental.state import KEPT, TOTAL, State
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.value import op_seconds_N
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, no_progress
-from egrl.placers.session import Session, begin
+from egrl.placers.blame import blamed_pool
+from egrl.placers.session import begin
 
 DEFAULT_EVALUATIONS = 200_000
-
-POOL = 2048
-"""Entries of the pool that blame shares out, one more for every tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +71,7 @@ class Guided(Placer):
                     self.refills,
                 )  # fmt: skip
             if not session.search.exhausted:
-                pool = self._pool(session, state, ideal_N)
+                pool = blamed_pool(session, state, ideal_N, self.blamed_share)
                 warm_s, cold_s = self.warm * session.best_s, self.cold * session.best_s
                 session.walk(
                     state, pool, (warm_s, cold_s), self.round_evaluations, self.noise, self.refills
@@ -84,27 +80,3 @@ class Guided(Placer):
             if kicked:
                 session.relax()
         return session.search.result()
-
-    def _pool(
-        self, session: Session, state: State, ideal_N: NDArray[np.float64]
-    ) -> NDArray[np.int64]:
-        """Tensors in proportion to their blame, and every free tensor once."""
-        values, arrays = session.decoder.values, session.search.problem.arrays
-        tensors = np.arange(len(state.homes_T))
-        lost_N = np.maximum(0.0, np.diff(state.mark_SMF[KEPT, :, TOTAL]) - ideal_N)
-        gain_T = (
-            values.seconds_TH[tensors, state.homes_T] - values.seconds_TH[tensors, values.ideal_T]
-        )
-        gain_E = np.maximum(0.0, gain_T)[arrays.row_tensor_E]
-        op_E = np.repeat(np.arange(len(ideal_N)), np.diff(arrays.row_start_N))
-        gain_N = np.bincount(op_E, gain_E, len(ideal_N))
-        share_E = np.divide(gain_E, gain_N[op_E], out=np.zeros_like(gain_E), where=gain_E > 0.0)
-        blame_T = np.bincount(arrays.row_tensor_E, share_E * lost_N[op_E], len(tensors))
-        free = session.free
-        total_s = float(blame_T[free].sum())
-        if total_s <= 0.0:
-            return free
-        blamed = POOL * self.blamed_share / total_s * blame_T[free]
-        rest = POOL * (1.0 - self.blamed_share) / len(free)
-        pool: NDArray[np.int64] = np.repeat(free, 1 + np.floor(blamed + rest).astype(np.int64))
-        return pool

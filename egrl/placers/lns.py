@@ -22,6 +22,7 @@ from accelerator_sim.engine import evaluate
 from accelerator_sim.incremental.moves import build_state
 from accelerator_sim.incremental.state import KEPT, TOTAL, State
 from accelerator_sim.problem import PlacementProblem
+from accelerator_sim.value import op_seconds_N
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, no_progress
 from egrl.placers.lns_pick import Picker, pick_random
 from egrl.placers.milp import Limits, Solved, solve_program
@@ -52,6 +53,9 @@ WALK_COLD = 1e-6
 
 TURNS = ((5e-4, 3.0, 16), (1e-3, np.inf, 0), (1e-4, 4.0, 4), (3e-3, 4.0, 4))
 """First temperature as a share of the latency, noise and refills of `local_search.py`."""
+
+BLAMED_SHARE = 0.5
+"""Of the picks of such a walk that follow the blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,8 @@ class Lns(Placer):
         """See `Placer.place`."""
         session = begin(problem, budget, rng, progress, self.start_T, DEFAULT_EVALUATIONS)
         if len(session.free):
-            rounds = _Rounds(self, session, rng, self.size)
+            ideal_N = op_seconds_N(session.decoder.tables, session.decoder.values.ideal_T)
+            rounds = _Rounds(self, session, rng, ideal_N, self.size)
             while not session.search.exhausted:
                 rounds.next()
             rounds.offer()
@@ -105,6 +110,7 @@ class _Rounds:
         lns: its parameters.
         session: its state.
         rng: source of all randomness.
+        ideal_N: seconds of every op with everything in its ideal home.
         size: of the next neighbourhood.
         state: the placement that solves improve, or None for the session's best.
         owed: improvements that were not offered yet.
@@ -118,6 +124,7 @@ class _Rounds:
     lns: Lns
     session: Session
     rng: np.random.Generator
+    ideal_N: NDArray[np.float64]
     size: float
     state: State | None = None
     owed: int = 0
