@@ -3,6 +3,8 @@
 Simulated annealing from a given placement (the solver's, usually). A move puts one tensor into
 another home; what is in its way is demoted, and whom, the model says, with noise, since the model
 is known to be wrong. Every placement tried is one measurement: there are no others to learn from.
+Cycles of cooling follow one another, each from the best so far and twice as long as the one before,
+so that what it holds does not depend on how long it may go on.
 """
 
 from dataclasses import dataclass, replace
@@ -35,6 +37,7 @@ class TrueLocalSearch(Placer):
         evaluator: the machine; the engine where None.
         hot: first temperature, as a share of the latency at the start.
         cold: last temperature, likewise.
+        cycle_evaluations: of the first cycle.
         noise: standard deviation of the logarithm of what demoting a tensor is said to lose.
     """
 
@@ -42,6 +45,7 @@ class TrueLocalSearch(Placer):
     evaluator: Evaluator | None = None
     hot: float = 3e-3
     cold: float = 3e-5
+    cycle_evaluations: int = 100
     noise: float = 1.0
 
     def place(
@@ -62,15 +66,23 @@ class TrueLocalSearch(Placer):
         now_T = np.array(start_T, np.int8)
         start_s = now_s = float(search.measure(now_T[np.newaxis])[0])
         offer_addressable(search, rectifier, now_T, now_s)
+        best_T, best_s = now_T, now_s
+        begin, length = search.evaluations, self.cycle_evaluations
         while not search.exhausted:
             next_T = self._neighbour(problem, rectifier, now_T, rng)
             if next_T is None:
                 break
             next_s = float(search.measure(next_T[np.newaxis])[0])
             offer_addressable(search, rectifier, next_T, next_s)
-            temperature_s = start_s * self.hot * (self.cold / self.hot) ** _spent(search)
+            if next_s < best_s:
+                best_T, best_s = next_T, next_s
+            spent = (search.evaluations - begin) / length
+            temperature_s = start_s * self.hot * (self.cold / self.hot) ** min(1.0, spent)
             if next_s - now_s <= temperature_s * rng.exponential():
                 now_T, now_s = next_T, next_s
+            if spent >= 1.0:
+                now_T, now_s = best_T, best_s
+                begin, length = search.evaluations, 2 * length
         return search.result()
 
     def _neighbour(
@@ -100,13 +112,3 @@ class TrueLocalSearch(Placer):
                 found_T: NDArray[np.int8] = batch.homes_PT[0]
                 return found_T
         return None
-
-
-def _spent(search: Search) -> float:
-    """Share of the budget that is used up."""
-    shares = [0.0]
-    if search.budget.evaluations is not None:
-        shares.append(search.evaluations / search.budget.evaluations)
-    if search.budget.seconds is not None:
-        shares.append(search.seconds / search.budget.seconds)
-    return min(1.0, max(shares))
