@@ -1,4 +1,4 @@
-"""The pictures of the document, as SVG that is always the same bytes. Needs matplotlib."""
+"""The pictures of the document, as SVG that is always the same bytes."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

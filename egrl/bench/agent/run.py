@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -48,8 +47,6 @@ def run(options: BenchOptions) -> None:
     unknown = [name for name in settings.agent.methods if name not in METHODS]
     if unknown:
         raise InputError(f"--method {unknown[0]}: expected one of {', '.join(METHODS)}")
-    if find_spec("matplotlib") is None:
-        raise InputError("bench agent: its pictures need matplotlib; install egrl[dev]")
     book = Book(options.out.with_suffix(".json"))
     for path in settings.agent.merge:
         if not path.exists():
