@@ -38,7 +38,10 @@ def test_it_fits(target, seed, ops, share):
 
 
 @settings(max_examples=30)
-@given(problem=problems(max_ops=12), weights=st.lists(st.floats(-9, 9), min_size=14, max_size=14))
+@given(
+    problem=problems(max_ops=12),
+    weights=st.lists(st.floats(-9, 9), min_size=len(FEATURES), max_size=len(FEATURES)),
+)
 def test_any_weights_fit_on_any_machine(problem, weights):
     scorable = build_scorable(build_decoder(problem))
     assert np.isfinite(scorable.features_THF).all()
