@@ -1,8 +1,9 @@
 """`egrl`: our agent. A trained policy places at once; the rest of the budget improves on that.
 
-With the engine as the machine, what the policy and a few samples around it give is where local
-search begins. With a machine that nobody has a model of (`evaluator`), a learner finds out from all
-measurements how it differs from the engine, and plans for that (`egrl/agents/egrl/unknown.py`).
+With the engine as the machine, a population whose newcomers the policy draws and local search take
+turns (`egrl/agents/egrl/improve.py`). With a machine that nobody has a model of (`evaluator`), a
+learner finds out from all measurements how it differs from the engine, and plans for that
+(`egrl/agents/egrl/unknown.py`).
 """
 
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelerator_sim.problem import PlacementProblem
-from accelerator_sim.rectify import build_rectifier
+from accelerator_sim.rectify import Rectifier, build_rectifier
 from egrl.agents.egrl.checkpoint import SHIPPED, Policy, load_policy
+from egrl.agents.egrl.improve import begin_improvement
+from egrl.agents.egrl.population import PopulationConfig, begin_population, encoded
 from egrl.agents.egrl.unknown import search_unknown
 from egrl.agents.egrl.zero_shot import Head, Spoilt, ZeroShot, zero_shot
 from egrl.evaluators.base import Evaluator
@@ -24,7 +27,6 @@ from egrl.placers.all_outermost import AllOutermost
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
 from egrl.placers.decoder import build_decoder
 from egrl.placers.greedy import Greedy
-from egrl.placers.guided import Guided
 from egrl.placers.native import Native
 from graph_ir.errors import UnmetRequirementError
 
@@ -83,19 +85,15 @@ class Egrl(Placer):
         if self.evaluator is not None:
             search_unknown(search, decoder, starts, rng)
             return search.result()
-        for homes_PT in (np.stack(starts) if starts else None, shot.samples(self.samples, rng)):
-            if homes_PT is None or not len(homes_PT) or (search.exhausted and search.evaluations):
-                continue
-            if budget.evaluations is not None:
-                homes_PT = homes_PT[: max(1, budget.evaluations - search.evaluations)]
-            latency_P = search.measure(homes_PT)
-            for p in np.argsort(latency_P, kind="stable").tolist():
-                if np.isfinite(latency_P[p]) and offer_addressable(
-                    search, rectifier, homes_PT[p], float(latency_P[p])
-                ):
-                    break
-        if self.search:
-            _improve(search, rng)
+        if starts:
+            _try(search, rectifier, np.stack(starts))
+        if self.search and search.best_homes_T is not None and len(decoder.free):
+            known = [encoded(decoder, shot.rule, homes_T) for homes_T in starts[2:]]
+            seeds = [shot.keys, shot.rule, *known] if self.seeds else [shot.keys]
+            population = begin_population(PopulationConfig(), decoder, shot.keys, seeds, rng)
+            begin_improvement(search, population, rectifier, rng).run()
+        else:
+            _try(search, rectifier, shot.samples(self.samples, rng))
         return search.result()
 
     def _starts(
@@ -116,24 +114,18 @@ class Egrl(Placer):
         return found
 
 
-def _improve(search: Search, rng: np.random.Generator) -> None:
-    """Local search from the incumbent on what is left of the budget."""
-    budget = search.budget
-    left = Budget(
-        None if budget.evaluations is None else budget.evaluations - search.evaluations,
-        None if budget.seconds is None else budget.seconds - search.seconds,
-    )
-    enough = (left.evaluations is None or left.evaluations > 1) and (
-        left.seconds is None or left.seconds > 0.0
-    )
-    if not enough or search.best_homes_T is None:
+def _try(search: Search, rectifier: Rectifier, homes_PT: I8) -> None:
+    """Evaluate placements, as many as the budget allows, and offer the best."""
+    if search.budget.evaluations is not None:
+        homes_PT = homes_PT[: max(0, search.budget.evaluations - search.evaluations)]
+    if not len(homes_PT) or (search.exhausted and search.evaluations):
         return
-    found = Guided(start_T=search.best_homes_T).place(search.problem, left, rng, search.progress)
-    before = search.evaluations
-    search.evaluations += found.evaluations
-    if found.latency_s < search.best_s:
-        search.best_s, search.best_homes_T = found.latency_s, found.homes_T
-        search.curve.extend((before + count, seconds) for count, seconds in found.curve)
+    latency_P = search.measure(homes_PT)
+    for p in np.argsort(latency_P, kind="stable").tolist():
+        if np.isfinite(latency_P[p]) and offer_addressable(
+            search, rectifier, homes_PT[p], float(latency_P[p])
+        ):
+            break
 
 
 @lru_cache(maxsize=4)
