@@ -34,6 +34,8 @@ I8 = NDArray[np.int8]
 
 DEFAULT_EVALUATIONS = 20_000
 
+DEFAULT_POPULATION = PopulationConfig()
+
 REFERENCES: tuple[type[Placer], ...] = (ActsFirst, Greedy, Native, AllOutermost)
 
 
@@ -50,6 +52,8 @@ class Egrl(Placer):
         spoilt: a control; see `zero_shot`.
         head: an ablation; see `ZeroShot`.
         search: go on after the samples, where the budget allows.
+        population: sizes and rates of the search.
+        walks: with local search.
     """
 
     policy: Path | None = SHIPPED
@@ -60,6 +64,8 @@ class Egrl(Placer):
     spoilt: Spoilt = "no"
     head: Head = "pairs"
     search: bool = True
+    population: PopulationConfig = DEFAULT_POPULATION
+    walks: bool = True
 
     def place(
         self,
@@ -90,8 +96,10 @@ class Egrl(Placer):
         if self.search and search.best_homes_T is not None and len(decoder.free):
             known = [encoded(decoder, shot.rule, homes_T) for homes_T in starts[2:]]
             seeds = [shot.keys, shot.rule, *known] if self.seeds else [shot.keys]
-            population = begin_population(PopulationConfig(), decoder, shot.keys, seeds, rng)
-            begin_improvement(search, population, rectifier, rng).run()
+            population = begin_population(
+                self.population, decoder, shot.decode, shot.keys, seeds, rng
+            )
+            begin_improvement(search, population, rectifier, rng, self.walks).run()
         else:
             _try(search, rectifier, shot.samples(self.samples, rng))
         return search.result()

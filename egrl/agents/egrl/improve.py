@@ -51,6 +51,7 @@ class Improvement:
         session: budget, incumbent, local search.
         population: of keys.
         improver: local search.
+        walks: whether it takes part.
         rate: seconds of latency gained for a second, by either.
         turns: so far.
         stalled: turns of the population without a gain.
@@ -59,6 +60,7 @@ class Improvement:
     session: Session
     population: Population
     improver: Improver
+    walks: bool = True
     rate: list[float] = field(default_factory=lambda: [np.inf, np.inf])
     turns: int = 0
     stalled: int = 0
@@ -80,6 +82,8 @@ class Improvement:
             self.rate[what] = rate if old == np.inf else FADING * old + (1.0 - FADING) * rate
 
     def _next(self) -> int:
+        if not self.walks:
+            return BREED
         if self.session.search.budget.evaluations is not None:
             return WALK if self.stalled >= STALLED else BREED
         best = BREED if self.rate[BREED] >= self.rate[WALK] else WALK
@@ -113,7 +117,11 @@ class Improvement:
 
 
 def begin_improvement(
-    search: Search, population: Population, rectifier: Rectifier, rng: np.random.Generator
+    search: Search,
+    population: Population,
+    rectifier: Rectifier,
+    rng: np.random.Generator,
+    walks: bool = True,
 ) -> Improvement:
     """Go on from the incumbent of a search, which must have one."""
     decoder, problem = population.decoder, search.problem
@@ -129,4 +137,4 @@ def begin_improvement(
         search.best_homes_T,
         search.best_s,
     )
-    return Improvement(session, population, Improver(session))
+    return Improvement(session, population, Improver(session), walks)

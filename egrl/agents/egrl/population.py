@@ -8,18 +8,20 @@ placement that local search has found migrates into it as keys that decode to it
 Axis letters: P chromosomes, T tensors, H homes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from egrl.agents.egrl.decoding import decode_keys
 from egrl.agents.egrl.policy import PREFERENCE_NOISE, PRIORITY_NOISE, Keys
 from egrl.placers.base import Search
 from egrl.placers.decoder import Decoder
 
 F64 = NDArray[np.float64]
 I8 = NDArray[np.int8]
+
+Decode = Callable[[F64, F64], tuple[I8, NDArray[np.bool_]]]
 
 SCALES = (0.25, 0.5, 1.0, 2.0)
 """Of the exploration noise; newcomers take turns."""
@@ -54,6 +56,7 @@ class Population:
     Attributes:
         config: sizes and rates.
         decoder: of the problem.
+        decode: chromosomes to placements.
         keys: of the policy.
         rng: source of all randomness.
         priority_PT: chromosomes, the first `kept` of them evaluated.
@@ -64,6 +67,7 @@ class Population:
 
     config: PopulationConfig
     decoder: Decoder
+    decode: Decode
     keys: Keys
     rng: np.random.Generator
     priority_PT: F64
@@ -77,9 +81,7 @@ class Population:
         limit = search.budget.evaluations
         if limit is not None:
             fresh = slice(self.kept, min(self.config.size, self.kept + limit - search.evaluations))
-        homes_PT, decoded_P = decode_keys(
-            self.decoder, self.priority_PT[fresh], self.preference_PTH[fresh]
-        )
+        homes_PT, decoded_P = self.decode(self.priority_PT[fresh], self.preference_PTH[fresh])
         latency_P = search.measure(homes_PT, decoded_P)
         self.seconds_P[fresh] = latency_P
         order = np.argsort(self.seconds_P, kind="stable")
@@ -123,6 +125,7 @@ class Population:
 def begin_population(
     config: PopulationConfig,
     decoder: Decoder,
+    decode: Decode,
     keys: Keys,
     starts: list[Keys],
     rng: np.random.Generator,
@@ -132,6 +135,7 @@ def begin_population(
     Args:
         config: sizes and rates.
         decoder: of the problem.
+        decode: chromosomes to placements, and whether they fit.
         keys: of the policy.
         starts: keys to begin with, no more than the size.
         rng: source of all randomness.
@@ -140,7 +144,14 @@ def begin_population(
     for position, start in enumerate(starts[: config.size]):
         priority_PT[position], preference_PTH[position] = start.priority_T, start.preference_TH
     return Population(
-        config, decoder, keys, rng, priority_PT, preference_PTH, np.full(config.size, np.inf)
+        config,
+        decoder,
+        decode,
+        keys,
+        rng,
+        priority_PT,
+        preference_PTH,
+        np.full(config.size, np.inf),
     )
 
 

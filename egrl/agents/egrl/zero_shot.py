@@ -61,13 +61,18 @@ class ZeroShot:
         priority_PT, preference_PTH = noisy_keys(self.keys, noise)
         return self._placed(priority_PT, preference_PTH)
 
-    def _placed(self, priority_PT: NDArray[np.float64], preference_PTH: NDArray[np.float64]) -> I8:
+    def decode(
+        self, priority_PT: NDArray[np.float64], preference_PTH: NDArray[np.float64]
+    ) -> tuple[I8, NDArray[np.bool_]]:
+        """The placements of P keys by the head, and whether they fit."""
         if self.head == "softmax":
             batch = self.rectifier.batch(preference_PTH.argmax(axis=2).astype(np.int8))
-            fitting_PT: I8 = batch.homes_PT[batch.fits_P]
-            return fitting_PT
-        homes_PT, decoded_P = decode_keys(self.decoder, priority_PT, preference_PTH)
-        return homes_PT[decoded_P]
+            return batch.homes_PT, batch.fits_P
+        return decode_keys(self.decoder, priority_PT, preference_PTH)
+
+    def _placed(self, priority_PT: NDArray[np.float64], preference_PTH: NDArray[np.float64]) -> I8:
+        homes_PT, fits_P = self.decode(priority_PT, preference_PTH)
+        return homes_PT[fits_P]
 
 
 def zero_shot(

@@ -5,7 +5,8 @@ to begin with (None: the method's own), and imports its placer when it is called
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -52,8 +53,6 @@ def _paper(ablation: "Ablation" = "none") -> Make:
     def make(
         _problem: PlacementProblem, evaluator: Evaluator | None, _start: NDArray[np.int8] | None
     ) -> Placer:
-        from dataclasses import replace
-
         from egrl.agents.paper.config import FAST
         from egrl.placers.egrl_paper import EgrlPaper
 
@@ -78,6 +77,35 @@ def _true_local_search(
     return TrueLocalSearch(start_T=start_T, evaluator=evaluator)
 
 
+def _egrl(name: str) -> Make:
+    """Our agent, a control or an ablation of it."""
+
+    def make(
+        _problem: PlacementProblem, evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+    ) -> Placer:
+        from egrl.agents.egrl.population import PopulationConfig
+        from egrl.placers.egrl import Egrl
+
+        whole = Egrl(start_T=start_T, evaluator=evaluator)
+        variants = {
+            "egrl": whole,
+            "egrl-untrained": replace(whole, policy=None),
+            "egrl-no-edges": replace(whole, policy=NO_EDGES),
+            "egrl-shuffled": replace(whole, spoilt="shuffled"),
+            "egrl-softmax": replace(whole, head="softmax"),
+            "egrl-no-seeds": replace(whole, seeds=False),
+            "regal": replace(
+                whole, seeds=False, walks=False, population=PopulationConfig(mutated=0.0)
+            ),
+        }
+        return variants[name]
+
+    return make
+
+
+NO_EDGES = Path("docs", "benchmarks", "agent", "policy.no-edges.safetensors")
+"""The control without edges: `scripts/train_policy --edges none`."""
+
 ALL: tuple[Part, ...] = ("protocol", "time", "unknown", "open")
 MODEL: tuple[Part, ...] = ("protocol", "time", "open")
 COUNTED: tuple[Part, ...] = ("protocol",)
@@ -98,6 +126,13 @@ METHODS: dict[str, Method] = {
     "guided": Method(_named("guided"), MODEL),
     "anneal": Method(_named("anneal"), MODEL),
     "lns": Method(_named("lns"), MODEL),
+    "egrl": Method(_egrl("egrl"), ALL),
+    "egrl-untrained": Method(_egrl("egrl-untrained"), ALL),
+    "egrl-no-edges": Method(_egrl("egrl-no-edges"), MODEL),
+    "egrl-shuffled": Method(_egrl("egrl-shuffled"), MODEL),
+    "egrl-softmax": Method(_egrl("egrl-softmax"), MODEL),
+    "egrl-no-seeds": Method(_egrl("egrl-no-seeds"), MODEL),
+    "regal": Method(_egrl("regal"), MODEL),
     "local-search": Method(_true_local_search, ("unknown",)),
     "exact": Method(_named("exact"), PLANNED, "solver"),
     "auto": Method(_named("auto"), PLANNED, "timed"),
