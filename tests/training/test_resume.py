@@ -103,8 +103,9 @@ def wait_for_more(running, path, size):
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 def test_a_process_killed_then_one_interrupted_then_one_that_ends(model, tmp_path):
-    file = config_file(tmp_path / "c.toml", model, "seed = 3\n", "evaluations = 500\n")
+    file = config_file(tmp_path / "c.toml", model, "seed = 3\n", "evaluations = 400\n")
     folder = tmp_path / "run"
     metrics = folder / "metrics.jsonl"
     killed = process(file, folder)
@@ -122,7 +123,7 @@ def test_a_process_killed_then_one_interrupted_then_one_that_ends(model, tmp_pat
     assert stopped.returncode == 0
     assert b"stopped early" in out
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    wanted = config(model, evaluations=500)
+    wanted = config(model, evaluations=400)
     train(wanted, folder, resume=True)
     train(wanted, tmp_path / "whole")
     assert kept(folder) == kept(tmp_path / "whole")

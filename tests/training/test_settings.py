@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from egrl.agents.paper.config import FAST, PaperConfig
+from egrl.agents.paper.config import FAST, PaperConfig, load_config
 from egrl.training.settings import (
     Settings,
     config_text,
@@ -23,6 +23,7 @@ def test_the_shipped_file_with_flags():
     agent, run = read_tables(PAPER)
     assert resolve(agent, {**run, **RUN}, None, "x").agent == PaperConfig()
     assert resolve({}, RUN, "fast", "x").agent == FAST
+    assert load_config(PAPER.with_name("egrl-paper-fast.toml")) == FAST
     assert resolve({"schedule": "paper"}, RUN, "paper", "x").agent == PaperConfig()
 
 
