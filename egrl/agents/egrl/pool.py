@@ -102,7 +102,10 @@ def build_pool(config: PoolConfig, folder: Path, jobs: int) -> list[Exercise]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [i for i in range(config.problems) if not _solved(folder, i).exists()]
-    if missing:
+    if jobs == 1:
+        for index in missing:
+            _solve_to_file(config, folder, index)
+    elif missing:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
             for _ in workers.map(_solve_to_file, *_arguments(config, folder, missing)):
                 pass
