@@ -40,6 +40,9 @@ LEAST_SPREAD = 1e-5
 NOISE_SHARES = (1e-5, 1e-4, 1e-3, 1e-2)
 """What the terms cannot explain, as a share of the latency: the likeliest of these."""
 
+SPREADS = (0.1, 0.3, 1.0, 3.0)
+"""Factors of all prior standard deviations: the likeliest of these."""
+
 MOST_MEASUREMENTS = 800
 """Beyond so many the slowest of the older ones are left out."""
 
@@ -59,8 +62,11 @@ class Correction:
         homes: placements measured.
         modelled_s: of each, by the engine.
         measured_s: of each.
+        common: what the common terms add up to in each.
+        covariance_MM: prior covariance of the tensors' terms, the spread left out; room to grow.
         noise_share: see `NOISE_SHARES`.
         spread: factor of all prior standard deviations.
+        tuned_at: measurements when these two were chosen.
     """
 
     own_TH: F64
@@ -68,25 +74,40 @@ class Correction:
     homes: list[I8] = field(default_factory=list)
     modelled_s: list[float] = field(default_factory=list)
     measured_s: list[float] = field(default_factory=list)
+    common: list[F64] = field(default_factory=list)
+    covariance_MM: F64 = field(default_factory=lambda: np.zeros((64, 64)))
     noise_share: float = 1e-3
     spread: float = 1.0
+    tuned_at: int = 0
 
     def add(self, homes_T: I8, modelled_s: float, measured_s: float) -> None:
         """Remember a measurement."""
+        count, tensors = len(self.homes), np.arange(len(homes_T))
         self.homes.append(homes_T.copy())
         self.modelled_s.append(modelled_s)
         self.measured_s.append(measured_s)
+        self.common.append(self.common_GTH[:, tensors, homes_T].sum(axis=1))
+        if count == len(self.covariance_MM):
+            self.covariance_MM = np.pad(self.covariance_MM, (0, count))
+        shared_M = (np.stack(self.homes) == homes_T) @ self.own_TH[tensors, homes_T] ** 2
+        shared_M += np.stack(self.common) @ self.common[-1]
+        self.covariance_MM[count, : count + 1] = shared_M
+        self.covariance_MM[: count + 1, count] = shared_M
 
     def tune(self) -> None:
-        """Choose the noise and the width of the prior that make the measurements likeliest."""
-        kept = self._kept()[-TUNED_ON:]
-        if len(kept) < 8:
+        """Choose the noise and the width of the prior that make the measurements likeliest.
+
+        Again only when there are a quarter more of them than the last time.
+        """
+        if len(self.homes) < max(8, 1.25 * self.tuned_at):
             return
+        self.tuned_at = len(self.homes)
+        kept = self._kept()[-TUNED_ON:]
         covariance_MM = self._covariance(kept)
         off_M = self.residual(kept)
         scale_s = float(np.mean([self.modelled_s[m] for m in kept]))
         best = -np.inf
-        for spread in (0.1, 0.3, 1.0, 3.0):
+        for spread in SPREADS:
             for noise_share in NOISE_SHARES:
                 value = _evidence(
                     self._full(covariance_MM * spread**2, kept, noise_share * scale_s), off_M
@@ -120,15 +141,7 @@ class Correction:
 
     def _covariance(self, kept: list[int]) -> F64:
         """Prior covariance of the tensors' terms, the spread left out."""
-        homes_MT = np.stack([self.homes[m] for m in kept])
-        tensors = np.arange(homes_MT.shape[1])
-        covariance_MM = np.zeros((len(kept), len(kept)))
-        for h in range(self.own_TH.shape[1]):
-            in_home_MT = (homes_MT == h) * self.own_TH[:, h]
-            covariance_MM += in_home_MT @ in_home_MT.T
-        common_GM = self.common_GTH[:, tensors, homes_MT].sum(axis=2)
-        covariance_MM += common_GM.T @ common_GM
-        return covariance_MM
+        return self.covariance_MM[np.ix_(kept, kept)]
 
     def _full(self, covariance_MM: F64, kept: list[int], noise_s: float) -> F64:
         """With the terms for the scale, a constant, and what nothing explains."""
