@@ -1,22 +1,25 @@
 """`auto`: a portfolio; never worse than what any of its members found in the same run.
 
-The references give a start. The exact program then runs in a process of its own, from that start,
-while local search improves it here; what either finds is the other's bar, and the program's bound
-ends the run early when the best placement is proven good enough. With a budget of evaluations
-everything runs in turn in this process, so that the same seed gives the same bytes.
+The trained policy and the references give a start. The exact program then runs in a process of its
+own, from that start, while local search improves it here; what either finds is the other's bar, and
+the program's bound ends the run early when the best placement is proven good enough. With a budget
+of evaluations everything runs in turn in this process, so that the same seed gives the same bytes.
 """
 
-import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from accelerator_sim.problem import PlacementProblem
+from egrl.agents.egrl.checkpoint import SHIPPED, cached_policy
+from egrl.agents.egrl.zero_shot import zero_shot
 from egrl.placers.acts_first import ActsFirst
 from egrl.placers.all_outermost import AllOutermost
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
 from egrl.placers.exact import ExactProgram, exact_program, offer_solution
 from egrl.placers.greedy import Greedy
+from egrl.placers.improver import Improver
 from egrl.placers.milp import BackgroundSolve, Limits, Solved, solve_program
 from egrl.placers.native import Native
 from egrl.placers.op_hull import floor_seconds
@@ -32,20 +35,6 @@ SOLVER_SHARE = 0.85
 PROVEN_GAP = 5e-4
 """A placement this close to the bound ends the run."""
 
-TURNS: tuple[tuple[float, float, int], ...] = (
-    (1e-3, np.inf, 0),
-    (1e-4, 4.0, 4),
-    (3e-3, 4.0, 4),
-    (3e-4, np.inf, 0),
-)
-"""First temperature as a share of the best latency, noise and refills of `local_search.py`."""
-
-COLD_SHARE = 1e-6
-"""Last temperature of every turn."""
-
-FIRST_EVALUATIONS = 2000
-"""Of the first turn under a budget of time, which tells how fast the machine is."""
-
 GRACE_SECONDS = 2.0
 """What the solver may take beyond the end to say which bound it has proven."""
 
@@ -58,9 +47,19 @@ STALE_SLICES = 12
 EVALUATIONS_PER_NODE = 1000
 
 
+POLICY_SAMPLES = 64
+"""Placements tried around the policy's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Auto(Placer):
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        policy: file of the policy that gives the first start; None for none.
+    """
+
+    policy: Path | None = SHIPPED
 
     def place(
         self,
@@ -76,6 +75,8 @@ class Auto(Placer):
         search = session.search
         bound_s = floor_seconds(problem)
         try:
+            if self.policy is not None:
+                _offer_policy(session, self.policy, rng)
             _offer_references(session, rng)
             exact = _program(search)
             improver = Improver(session)
@@ -88,6 +89,20 @@ class Auto(Placer):
         return search.result(bound_s)
 
 
+def _offer_policy(session: Session, path: Path, rng: np.random.Generator) -> None:
+    """What the policy gives and the best sample around it."""
+    search = session.search
+    shot = zero_shot(search.problem, session.decoder, session.rectifier, cached_policy(path), rng)
+    homes_PT = np.concatenate([shot.first(), shot.samples(POLICY_SAMPLES, rng)])
+    if search.budget.evaluations is not None:
+        homes_PT = homes_PT[: max(0, search.budget.evaluations - search.evaluations)]
+    if len(homes_PT):
+        latency_P = search.measure(homes_PT)
+        best = int(latency_P.argmin())
+        if latency_P[best] < search.best_s:
+            session.search.offer(homes_PT[best], float(latency_P[best]))
+
+
 def _offer_references(session: Session, rng: np.random.Generator) -> None:
     for reference in REFERENCES:
         try:
@@ -96,51 +111,6 @@ def _offer_references(session: Session, rng: np.random.Generator) -> None:
             continue  # This rule finds nothing feasible; another has already.
         session.search.evaluations += found.evaluations
         session.search.offer(found.homes_T, found.latency_s)
-
-
-@dataclass(slots=True)
-class Improver:
-    """Annealing from the incumbent, in turns: hotter and colder, with and without refills.
-
-    Attributes:
-        session: whose incumbent to improve.
-        evaluations_per_s: seen so far.
-        turn: how many turns were taken.
-    """
-
-    session: Session
-    evaluations_per_s: float = 0.0
-    turn: int = 0
-
-    def for_seconds(self, seconds: float) -> None:
-        """One turn of about so many seconds."""
-        count = FIRST_EVALUATIONS
-        if self.evaluations_per_s > 0.0:
-            count = max(100, int(seconds * self.evaluations_per_s))
-        began, before = time.monotonic(), self.session.search.evaluations
-        self.for_evaluations(count)
-        evaluated = self.session.search.evaluations - before
-        rate = evaluated / max(1e-6, time.monotonic() - began)
-        # The first turn compiles or loads the compiled code; it must not set the pace for good.
-        self.evaluations_per_s = max(0.5 * self.evaluations_per_s, rate)
-
-    def for_evaluations(self, count: int) -> None:
-        """One turn of so many evaluations, from the incumbent."""
-        session = self.session
-        start_T, best_s = session.search.best_homes_T, session.search.best_s
-        assert start_T is not None
-        session.best_T, session.best_s = start_T, best_s
-        hot_share, noise, refills = TURNS[self.turn % len(TURNS)]
-        if self.turn % len(TURNS) == 0:
-            session.relax()
-        self.turn += 1
-        if not len(session.free):
-            session.search.evaluations += count
-            return
-        state = session.state(start_T)
-        session.walk(
-            state, session.free, (hot_share * best_s, COLD_SHARE * best_s), count, noise, refills
-        )
 
 
 def _program(search: Search) -> ExactProgram | None:

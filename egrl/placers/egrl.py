@@ -7,7 +7,6 @@ learner finds out from all measurements how it differs from the engine, and plan
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import Rectifier, build_rectifier
-from egrl.agents.egrl.checkpoint import SHIPPED, Policy, load_policy
+from egrl.agents.egrl.checkpoint import SHIPPED, cached_policy
 from egrl.agents.egrl.improve import begin_improvement
 from egrl.agents.egrl.population import PopulationConfig, begin_population, encoded
 from egrl.agents.egrl.unknown import search_unknown
@@ -80,7 +79,7 @@ class Egrl(Placer):
             InputError: the policy cannot be read.
             UnmetRequirementError: nothing feasible was found.
         """
-        policy = None if self.policy is None else _loaded(self.policy)
+        policy = None if self.policy is None else cached_policy(self.policy)
         if budget.evaluations is None and budget.seconds is None:
             budget = Budget(evaluations=DEFAULT_EVALUATIONS)
         search = Search(problem, budget, progress, self.evaluator)
@@ -134,8 +133,3 @@ def _try(search: Search, rectifier: Rectifier, homes_PT: I8) -> None:
             search, rectifier, homes_PT[p], float(latency_P[p])
         ):
             break
-
-
-@lru_cache(maxsize=4)
-def _loaded(path: Path) -> Policy:
-    return load_policy(path)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -79,6 +80,12 @@ def save_policy(path: Path, policy: Policy) -> None:
     ordered = {name: policy.weights[name] for name in sorted(policy.weights)}
     save_file(ordered, partial, metadata)
     partial.replace(path)
+
+
+@lru_cache(maxsize=8)
+def cached_policy(path: Path) -> Policy:
+    """`load_policy`, once per process."""
+    return load_policy(path)
 
 
 def load_policy(path: Path = SHIPPED) -> Policy:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from accelerator_sim.rectify import Rectifier
 from egrl.agents.egrl.population import Population
 from egrl.placers.addressable import offer_addressable
-from egrl.placers.auto import Improver
 from egrl.placers.base import Search
+from egrl.placers.improver import Improver
 from egrl.placers.session import Session, demotion_cost
 
 I8 = NDArray[np.int8]

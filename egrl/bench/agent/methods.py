@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from accelerator_sim.problem import PlacementProblem
 from egrl.evaluators.base import Evaluator
 from egrl.placers import PLACERS
-from egrl.placers.base import Placer
+from egrl.placers.base import Budget, Placer
 
 if TYPE_CHECKING:
     from egrl.agents.paper.config import Ablation
@@ -62,11 +62,53 @@ def _paper(ablation: "Ablation" = "none") -> Make:
 
 
 def _random_key(
-    _problem: PlacementProblem, evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+    problem: PlacementProblem, evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
 ) -> Placer:
     from egrl.placers.random_key import RandomKey
 
-    return RandomKey(start_T=start_T, evaluator=evaluator)
+    return RandomKey(start_T=_start(problem, start_T), evaluator=evaluator)
+
+
+def _guided(
+    problem: PlacementProblem, _evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+) -> Placer:
+    from egrl.placers.guided import Guided
+
+    return Guided(start_T=_start(problem, start_T))
+
+
+def _anneal(
+    problem: PlacementProblem, _evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+) -> Placer:
+    from egrl.placers.anneal import Anneal
+
+    return Anneal(start_T=_start(problem, start_T))
+
+
+def _lns(
+    problem: PlacementProblem, _evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+) -> Placer:
+    from egrl.placers.lns import Lns
+
+    return Lns(start_T=_start(problem, start_T))
+
+
+def _start(problem: PlacementProblem, start_T: NDArray[np.int8] | None) -> NDArray[np.int8]:
+    """What `egrl` is seeded with besides its policy: the best of its rule and the references."""
+    if start_T is not None:
+        return start_T
+    from egrl.placers.egrl import Egrl
+
+    seeded = Egrl(policy=None, search=False, samples=0)
+    return seeded.place(problem, Budget(evaluations=100), np.random.default_rng(0)).homes_T
+
+
+def _rule(
+    _problem: PlacementProblem, _evaluator: Evaluator | None, _start: NDArray[np.int8] | None
+) -> Placer:
+    from egrl.placers.egrl import Egrl
+
+    return Egrl(policy=None, search=False, seeds=False, samples=0)
 
 
 def _true_local_search(
@@ -114,6 +156,7 @@ PLANNED: tuple[Part, ...] = ("time", "unknown", "open")
 METHODS: dict[str, Method] = {
     "acts-first": Method(_named("acts-first"), MODEL, "once"),
     "greedy": Method(_named("greedy"), MODEL, "once"),
+    "rule": Method(_rule, MODEL, "once"),
     "linear-rule": Method(_named("linear-rule"), MODEL, "once"),
     "egrl-paper": Method(_paper(), ("protocol", "time")),
     "egrl-paper:boltzmann-only": Method(_paper("boltzmann-only"), COUNTED),
@@ -123,9 +166,9 @@ METHODS: dict[str, Method] = {
     "greedy-dp": Method(_named("greedy-dp"), COUNTED),
     "random": Method(_named("random"), MODEL),
     "random-key": Method(_random_key, ALL),
-    "guided": Method(_named("guided"), MODEL),
-    "anneal": Method(_named("anneal"), MODEL),
-    "lns": Method(_named("lns"), MODEL),
+    "guided": Method(_guided, MODEL),
+    "anneal": Method(_anneal, MODEL),
+    "lns": Method(_lns, MODEL),
     "egrl": Method(_egrl("egrl"), ALL),
     "egrl-untrained": Method(_egrl("egrl-untrained"), ALL),
     "egrl-no-edges": Method(_egrl("egrl-no-edges"), MODEL),
