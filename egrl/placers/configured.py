@@ -15,7 +15,14 @@ def _egrl_paper(path: Path) -> object:
     return load_config(path)
 
 
+def _egrl(path: Path) -> object:
+    from egrl.agents.egrl.config import load_config
+
+    return load_config(path)
+
+
 READERS: dict[str, Callable[[Path], object]] = {
+    "egrl": _egrl,
     "egrl-paper": _egrl_paper,
 }
 """What reads the file of a placer, whose field `config` takes what it gives."""

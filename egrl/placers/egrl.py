@@ -15,19 +15,20 @@ from numpy.typing import NDArray
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import Rectifier, build_rectifier
 from egrl.agents.egrl.checkpoint import SHIPPED, cached_policy
+from egrl.agents.egrl.config import DEFAULT, EgrlConfig
 from egrl.agents.egrl.improve import begin_improvement
 from egrl.agents.egrl.population import PopulationConfig, begin_population, encoded
-from egrl.agents.egrl.unknown import search_unknown
+from egrl.agents.egrl.unknown import UnknownSearch, build_unknown
 from egrl.agents.egrl.zero_shot import Head, Spoilt, ZeroShot, zero_shot
 from egrl.evaluators.base import Evaluator
 from egrl.placers.acts_first import ActsFirst
 from egrl.placers.addressable import offer_addressable
 from egrl.placers.all_outermost import AllOutermost
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
-from egrl.placers.decoder import build_decoder
+from egrl.placers.decoder import Decoder, build_decoder
 from egrl.placers.greedy import Greedy
 from egrl.placers.native import Native
-from graph_ir.errors import UnmetRequirementError
+from graph_ir.errors import InputError, UnmetRequirementError
 
 I8 = NDArray[np.int8]
 
@@ -53,6 +54,8 @@ class Egrl(Placer):
         search: go on after the samples, where the budget allows.
         population: sizes and rates of the search.
         walks: with local search.
+        config: hyper-parameters of the search on a machine; the defaults where None. Without an
+            evaluator nothing needs them, and they are refused.
     """
 
     policy: Path | None = SHIPPED
@@ -65,6 +68,7 @@ class Egrl(Placer):
     search: bool = True
     population: PopulationConfig = DEFAULT_POPULATION
     walks: bool = True
+    config: EgrlConfig | None = None
 
     def place(
         self,
@@ -76,20 +80,26 @@ class Egrl(Placer):
         """See `Placer.place`.
 
         Raises:
-            InputError: the policy cannot be read.
+            InputError: the policy cannot be read, or `config` is given without an evaluator.
             UnmetRequirementError: nothing feasible was found.
         """
-        policy = None if self.policy is None else cached_policy(self.policy)
+        if self.evaluator is None and self.config is not None:
+            raise InputError(
+                "placer egrl: its hyper-parameters are those of the search on a machine; expected "
+                "--evaluator beside --placer-config"
+            )
         if budget.evaluations is None and budget.seconds is None:
-            budget = Budget(evaluations=DEFAULT_EVALUATIONS)
+            config = DEFAULT if self.config is None else self.config
+            engine = self.evaluator is None
+            budget = Budget(evaluations=DEFAULT_EVALUATIONS if engine else config.evaluations)
         search = Search(problem, budget, progress, self.evaluator)
         decoder = build_decoder(problem)
-        rectifier = build_rectifier(problem, decoder.tables, decoder.values)
-        shot = zero_shot(problem, decoder, rectifier, policy, rng, self.spoilt, self.head)
-        starts = self._starts(shot, problem, rng)
         if self.evaluator is not None:
-            search_unknown(search, decoder, starts, rng)
+            self.learner(search, decoder, rng).run()
             return search.result()
+        rectifier = build_rectifier(problem, decoder.tables, decoder.values)
+        shot = self._shot(decoder, rectifier, rng)
+        starts = self._starts(shot, problem, rng)
         if starts:
             _try(search, rectifier, np.stack(starts))
         if self.search and search.best_homes_T is not None and len(decoder.free):
@@ -102,6 +112,29 @@ class Egrl(Placer):
         else:
             _try(search, rectifier, shot.samples(self.samples, rng))
         return search.result()
+
+    def learner(self, search: Search, decoder: Decoder, rng: np.random.Generator) -> UnknownSearch:
+        """The search on a machine, which has measured nothing yet.
+
+        Args:
+            search: with the machine as its evaluator.
+            decoder: of its problem.
+            rng: source of all randomness.
+
+        Raises:
+            InputError: the policy cannot be read.
+            UnmetRequirementError: nothing feasible was found to begin with.
+        """
+        rectifier = build_rectifier(search.problem, decoder.tables, decoder.values)
+        shot = self._shot(decoder, rectifier, rng)
+        starts = self._starts(shot, search.problem, rng)
+        config = DEFAULT if self.config is None else self.config
+        return build_unknown(search, decoder, starts, rng, config)
+
+    def _shot(self, decoder: Decoder, rectifier: Rectifier, rng: np.random.Generator) -> ZeroShot:
+        """What the policy says of the problem."""
+        policy = None if self.policy is None else cached_policy(self.policy)
+        return zero_shot(decoder.problem, decoder, rectifier, policy, rng, self.spoilt, self.head)
 
     def _starts(
         self, shot: ZeroShot, problem: PlacementProblem, rng: np.random.Generator

@@ -19,36 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelerator_sim.problem import PlacementProblem
+from egrl.agents.egrl.config import DEFAULT, EgrlConfig
 from egrl.agents.egrl.features import FAMILIES, KINDS
 from egrl.placers.decoder import Decoder
 
 F64 = NDArray[np.float64]
 I8 = NDArray[np.int8]
-
-SCALE_SPREAD = 0.3
-"""Prior standard deviation of how many times longer than modelled everything takes."""
-
-COMMON_SPREAD = 0.3
-"""Prior standard deviation of a common term, as a share of what the tensors' homes decide."""
-
-OWN_SPREAD = 0.3
-"""Likewise of one tensor in one home."""
-
-LEAST_SPREAD = 1e-5
-"""Of one tensor in one home, as a share of the model's latency."""
-
-NOISE_SHARES = (1e-5, 1e-4, 1e-3, 1e-2)
-"""What the terms cannot explain, as a share of the latency: the likeliest of these."""
-
-SPREADS = (0.1, 0.3, 1.0, 3.0)
-"""Factors of all prior standard deviations: the likeliest of these."""
-
-MOST_MEASUREMENTS = 800
-"""Beyond so many the slowest of the older ones are left out."""
-
-TUNED_ON = 300
-
-LEAST_FACTOR = 0.1
 
 
 @dataclass(slots=True)
@@ -59,18 +35,20 @@ class Correction:
         own_TH: prior standard deviations of one tensor in one home, in seconds.
         common_GTH: what each common term adds to a tensor in a home, in seconds, times its prior
             standard deviation.
+        config: hyper-parameters.
         homes: placements measured.
         modelled_s: of each, by the engine.
         measured_s: of each.
         common: what the common terms add up to in each.
         covariance_MM: prior covariance of the tensors' terms, the spread left out; room to grow.
-        noise_share: see `NOISE_SHARES`.
+        noise_share: see `EgrlConfig.noise_shares`.
         spread: factor of all prior standard deviations.
         tuned_at: measurements when these two were chosen.
     """
 
     own_TH: F64
     common_GTH: F64
+    config: EgrlConfig = DEFAULT
     homes: list[I8] = field(default_factory=list)
     modelled_s: list[float] = field(default_factory=list)
     measured_s: list[float] = field(default_factory=list)
@@ -97,18 +75,19 @@ class Correction:
     def tune(self) -> None:
         """Choose the noise and the width of the prior that make the measurements likeliest.
 
-        Again only when there are a quarter more of them than the last time.
+        Again only when there are so many times more of them than the last time.
         """
-        if len(self.homes) < max(8, 1.25 * self.tuned_at):
+        config = self.config
+        if len(self.homes) < max(config.tuned_from, config.tuned_growth * self.tuned_at):
             return
         self.tuned_at = len(self.homes)
-        kept = self._kept()[-TUNED_ON:]
+        kept = self._kept()[-config.tuned_on :]
         covariance_MM = self._covariance(kept)
         off_M = self.residual(kept)
         scale_s = float(np.mean([self.modelled_s[m] for m in kept]))
         best = -np.inf
-        for spread in SPREADS:
-            for noise_share in NOISE_SHARES:
+        for spread in config.spreads:
+            for noise_share in config.noise_shares:
                 value = _evidence(
                     self._full(covariance_MM * spread**2, kept, noise_share * scale_s), off_M
                 )
@@ -128,9 +107,9 @@ class Correction:
     def _kept(self) -> list[int]:
         """The measurements that are replayed, oldest first."""
         count = len(self.measured_s)
-        if count <= MOST_MEASUREMENTS:
+        if count <= self.config.most_measurements:
             return list(range(count))
-        half = MOST_MEASUREMENTS // 2
+        half = self.config.most_measurements // 2
         older = range(count - half)
         fastest = sorted(older, key=lambda m: (self.measured_s[m], m))[:half]
         return [*sorted(fastest), *range(count - half, count)]
@@ -146,8 +125,9 @@ class Correction:
     def _full(self, covariance_MM: F64, kept: list[int], noise_s: float) -> F64:
         """With the terms for the scale, a constant, and what nothing explains."""
         modelled_M = np.array([self.modelled_s[m] for m in kept])
-        full_MM = covariance_MM + SCALE_SPREAD**2 * np.outer(modelled_M, modelled_M)
-        full_MM += (SCALE_SPREAD * float(modelled_M.mean())) ** 2
+        scale_spread = self.config.scale_spread
+        full_MM = covariance_MM + scale_spread**2 * np.outer(modelled_M, modelled_M)
+        full_MM += (scale_spread * float(modelled_M.mean())) ** 2
         full_MM[np.diag_indices(len(kept))] += noise_s**2
         return full_MM
 
@@ -178,22 +158,24 @@ class Posterior:
         Returns:
             The factor of the engine's latency, and seconds to add for every tensor in every home.
         """
-        prior = self.correction
+        prior, config = self.correction, self.correction.config
         width = prior.spread * temperature
         own_TH = width * rng.standard_normal(prior.own_TH.shape) * prior.own_TH
         common_G = width * rng.standard_normal(len(prior.common_GTH))
         bias_TH = own_TH + np.tensordot(common_G, prior.common_GTH, 1)
-        factor = 1.0 + temperature * SCALE_SPREAD * float(rng.standard_normal())
+        factor = 1.0 + temperature * config.scale_spread * float(rng.standard_normal())
         if not self.kept:
-            return max(LEAST_FACTOR, factor), bias_TH
+            return max(config.least_factor, factor), bias_TH
         modelled_M = np.array([prior.modelled_s[m] for m in self.kept])
         homes_MT = np.stack([prior.homes[m] for m in self.kept])
         tensors = np.arange(homes_MT.shape[1])
         drawn_M = bias_TH[tensors, homes_MT].sum(axis=1) + (factor - 1.0) * modelled_M
-        drawn_M += temperature * SCALE_SPREAD * float(modelled_M.mean() * rng.standard_normal())
+        drawn_M += (
+            temperature * config.scale_spread * float(modelled_M.mean() * rng.standard_normal())
+        )
         drawn_M += temperature * self.noise_s * rng.standard_normal(len(self.kept))
         weight_M = self.inverse_MM @ (prior.residual(self.kept) - drawn_M)
-        factor += SCALE_SPREAD**2 * float(modelled_M @ weight_M)
+        factor += config.scale_spread**2 * float(modelled_M @ weight_M)
         # What the measurements say of every tensor in every home.
         seen_TH = np.stack(
             [weight_M @ (homes_MT == home) for home in range(bias_TH.shape[1])], axis=1
@@ -202,15 +184,42 @@ class Posterior:
         bias_TH += prior.spread**2 * (
             seen_TH * prior.own_TH**2 + np.tensordot(of_common_G, prior.common_GTH, 1)
         )
-        return max(LEAST_FACTOR, factor), bias_TH
+        return max(config.least_factor, factor), bias_TH
+
+    def predict(self, homes_PT: I8, modelled_s_P: F64) -> F64:
+        """The most likely latencies of placements in seconds.
+
+        Args:
+            homes_PT: int8.
+            modelled_s_P: of each, by the engine.
+        """
+        prior = self.correction
+        if not self.kept:
+            return modelled_s_P
+        modelled_M = np.array([prior.modelled_s[m] for m in self.kept])
+        homes_MT = np.stack([prior.homes[m] for m in self.kept])
+        common_MG = np.stack([prior.common[m] for m in self.kept])
+        scale, tensors = prior.config.scale_spread**2, np.arange(homes_MT.shape[1])
+        weight_M = self.inverse_MM @ prior.residual(self.kept)
+        predicted_P = np.array(modelled_s_P)
+        for p, homes_T in enumerate(homes_PT):
+            shared_M = (homes_MT == homes_T) @ prior.own_TH[tensors, homes_T] ** 2
+            shared_M += common_MG @ prior.common_GTH[:, tensors, homes_T].sum(axis=1)
+            shared_M *= prior.spread**2
+            shared_M += scale * (modelled_s_P[p] * modelled_M + modelled_M.mean() ** 2)
+            predicted_P[p] += shared_M @ weight_M
+        return predicted_P
 
 
-def build_correction(problem: PlacementProblem, decoder: Decoder) -> Correction:
+def build_correction(
+    problem: PlacementProblem, decoder: Decoder, config: EgrlConfig = DEFAULT
+) -> Correction:
     """A learner that has seen nothing.
 
     Args:
         problem: the problem as the model has it.
         decoder: of the problem.
+        config: hyper-parameters.
     """
     arrays, allowed_TH = problem.arrays, problem.allowed_TH
     seconds_TH = decoder.values.seconds_TH
@@ -220,8 +229,10 @@ def build_correction(problem: PlacementProblem, decoder: Decoder) -> Correction:
     # What the homes of a tensor decide; a home that costs nothing by the model may cost something.
     decided_TH = np.where(allowed_TH, slowest_T1 - fastest_T1, 0.0)
     free_T1 = allowed_TH.sum(axis=1, keepdims=True) > 1
-    least_s = LEAST_SPREAD * float(decoder.values.seconds_TH.min(axis=1).max())
-    own_TH = free_T1 * allowed_TH * (OWN_SPREAD * (0.5 * decided_TH + 0.5 * lost_TH) + least_s)
+    least_s = config.least_spread * float(decoder.values.seconds_TH.min(axis=1).max())
+    own_TH = (
+        free_T1 * allowed_TH * (config.own_spread * (0.5 * decided_TH + 0.5 * lost_TH) + least_s)
+    )
     kind_T = np.array([KINDS.index(tensor.kind) for tensor in problem.workload.tensors])
     family_T = np.zeros(problem.tensor_count, np.int64)
     op_E = np.repeat(np.arange(problem.op_count), np.diff(arrays.row_start_N))
@@ -235,11 +246,11 @@ def build_correction(problem: PlacementProblem, decoder: Decoder) -> Correction:
                 chosen_T = (what_T == value) & allowed_TH[:, h] & free_T1[:, 0]
                 for seconds in (lost_TH, decided_TH):
                     term_TH = np.zeros(allowed_TH.shape)
-                    term_TH[chosen_T, h] = COMMON_SPREAD * seconds[chosen_T, h]
+                    term_TH[chosen_T, h] = config.common_spread * seconds[chosen_T, h]
                     if term_TH.any():
                         terms.append(term_TH)
     common_GTH = np.stack(terms) if terms else np.zeros((0, *allowed_TH.shape))
-    return Correction(own_TH, common_GTH)
+    return Correction(own_TH, common_GTH, config)
 
 
 def _solve(covariance_MM: F64, value_M: F64) -> F64:

@@ -1,11 +1,10 @@
 """Every hyper-parameter of the published agent, and the file that holds them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
+from egrl.agents.config_file import load_table
 from graph_ir.errors import InputError
 
 Schedule = Literal["paper", "fast"]
@@ -166,17 +165,4 @@ def load_config(path: Path) -> PaperConfig:
     Raises:
         InputError: it cannot be read, has an unknown key, or a value is wrong.
     """
-    try:
-        table = msgspec.toml.decode(path.read_bytes())
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
-    # A run's own file says in that table what was learned; `egrl train` reads it.
-    table.pop("run", None)
-    known = [field.name for field in fields(PaperConfig)]
-    for key in table:
-        if key not in known:
-            raise InputError(f"{path}: {key!a}: unknown key; expected one of {known}")
-    try:
-        return msgspec.convert(table, PaperConfig)
-    except (msgspec.ValidationError, InputError) as error:
-        raise InputError(f"{path}: {error}") from error
+    return load_table(path, PaperConfig)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from accelerator_sim.engine import evaluate, evaluate_batch
-from egrl.agents.egrl.correction import SCALE_SPREAD, build_correction
+from egrl.agents.egrl.config import DEFAULT
+from egrl.agents.egrl.correction import build_correction
 from egrl.agents.egrl.planner import build_planner
 from egrl.evaluators.perturbed import PerturbedEvaluator
 from egrl.placers.acts_first import ActsFirst
@@ -28,9 +29,9 @@ def dense_mean(correction, problem):
         spreads.append(correction.spread)
     modelled = np.array(correction.modelled_s)
     columns.append(modelled.tolist())
-    spreads.append(SCALE_SPREAD)
+    spreads.append(DEFAULT.scale_spread)
     columns.append([1.0] * len(lives))
-    spreads.append(SCALE_SPREAD * modelled.mean())
+    spreads.append(DEFAULT.scale_spread * modelled.mean())
     x = np.array(columns).T * np.array(spreads)
     noise = correction.noise_share * modelled.mean()
     y = np.array(correction.measured_s) - modelled
@@ -154,3 +155,24 @@ def test_a_machine_that_fails_now_and_then_is_searched_on():
     )
     assert np.isfinite(found.latency_s)
     assert truth.count >= 40
+
+
+def test_predictions_are_those_of_the_likeliest_machine():
+    problem = random_problem(10)
+    rng = np.random.default_rng(0)
+    correction, truth, base_T = measured(problem, 12, rng)
+    homes_PT = np.stack([*correction.homes, base_T])
+    modelled = evaluate_batch(problem, homes_PT).latency_s_P
+    assert np.array_equal(
+        build_correction(problem, build_decoder(problem)).posterior().predict(homes_PT, modelled),
+        modelled,
+    )
+    posterior = correction.posterior()
+    predicted = posterior.predict(homes_PT, modelled)
+    factor, bias_TH = posterior.draw(rng, 0.0)
+    drawn = factor * modelled + bias_TH[np.arange(homes_PT.shape[1]), homes_PT].sum(axis=1)
+    # Draws leave out what all placements have in common.
+    assert np.ptp(predicted - drawn) < 1e-6 * modelled.mean()
+    real = truth.measure(homes_PT)
+    noise = correction.noise_share * modelled.mean()
+    assert np.abs(predicted - real)[:-1].max() < 3 * noise < np.abs(modelled - real)[:-1].max()
