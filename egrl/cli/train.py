@@ -25,18 +25,22 @@ def add(verbs: Verbs) -> None:
         "by flags, or by both; flags override the file. Everything is kept in a folder.",
     )
     parser.add_argument(
-        "config", nargs="?", type=Path, metavar="CONFIG.toml", help="configs/egrl-paper.toml"
+        "config", nargs="?", type=Path, metavar="CONFIG.toml", help="e.g. configs/egrl-paper.toml"
     )
     parser.add_argument("--workload", metavar="MODEL.onnx")
     parser.add_argument("--target", metavar="NAME|FILE.toml", help="accelerator")
     parser.add_argument("--precision", metavar="TYPE", help="execution type, e.g. fp16")
     add_dims(parser)
-    parser.add_argument("--agent", metavar="NAME", help="default: egrl-paper")
+    parser.add_argument("--agent", metavar="NAME", help="egrl-paper or egrl (default: egrl-paper)")
     parser.add_argument("--steps", type=positive_number, metavar="N", help="evaluations in all")
     parser.add_argument("--seed", type=whole_number, metavar="N", help="default: 0")
-    parser.add_argument("--schedule", metavar="fast|paper", help="default without a file: fast")
     parser.add_argument(
-        "--ablation", metavar="NAME", help="boltzmann-only, gnn-only, no-learner or sac-only"
+        "--schedule", metavar="fast|paper", help="of egrl-paper; default without a file: fast"
+    )
+    parser.add_argument(
+        "--ablation",
+        metavar="NAME",
+        help="of egrl-paper: boltzmann-only, gnn-only, no-learner or sac-only",
     )
     add_evaluator(parser)
     parser.add_argument(
@@ -57,7 +61,7 @@ def command(args: argparse.Namespace) -> int:
     for package, module in NEEDED.items():
         if importlib.util.find_spec(module) is None:
             raise InputError(f"train: needs {package}; expected egrl[train] to be installed")
-    from egrl.training.settings import first_difference, read_tables, resolve
+    from egrl.training.settings import FIRST_PRESET, first_difference, read_tables, resolve
 
     folder = _folder(args)
     file = args.config
@@ -70,7 +74,7 @@ def command(args: argparse.Namespace) -> int:
     run_table.update(_run_flags(args))
     preset = None
     if file is None:
-        preset = agent_table.get("schedule", "fast")
+        preset = agent_table.get("schedule", FIRST_PRESET)
     where = str(file) if file is not None else "train"
     config = resolve(agent_table, run_table, preset, where)
     kept = folder / CONFIG

@@ -22,7 +22,7 @@ class Measures:
         valid: those of them that fitted as they were.
         best_reward: None where nothing was tried.
         gradient_steps: of the learner.
-        losses: the mean of each over those steps, by name; empty without a step.
+        losses: of the learner, by name: means over those steps, or what it says of itself.
     """
 
     tried: int
@@ -91,6 +91,21 @@ def _egrl_paper() -> Agent:
     return Agent(PaperConfig, lambda: {"fast": FAST, "paper": PaperConfig()}, build)
 
 
+def _egrl() -> Agent:
+    """Ours, learning a machine."""
+    from egrl.agents.egrl.config import EgrlConfig
+
+    def build(
+        problem: PlacementProblem, config: EgrlConfig, search: Search, rng: np.random.Generator
+    ) -> Run:
+        from egrl.training.egrl import EgrlRun
+
+        return EgrlRun(problem, config, search, rng)
+
+    return Agent(EgrlConfig, lambda: {"default": EgrlConfig()}, build)
+
+
 AGENTS: dict[str, Callable[[], Agent]] = {
     "egrl-paper": _egrl_paper,
+    "egrl": _egrl,
 }

@@ -30,7 +30,7 @@ class Metrics(msgspec.Struct, frozen=True):
         valid_share: of the maps tried in this generation that fitted as they were.
         best_reward: of this generation.
         gradient_steps: of this generation.
-        losses: means over those steps.
+        losses: of the learner; see `egrl.training.agents.Measures`.
     """
 
     generation: int

@@ -16,6 +16,9 @@ from egrl.training.agents import AGENTS
 from graph_ir.errors import InputError
 
 MAX_FILE_BYTES = 1 << 20
+FIRST_PRESET = ""
+"""The first of an agent's schedules, whatever its name."""
+
 ANYWHERE = ("jobs", "checkpoint_seconds", "artifact")
 """Settings that change nothing about the result: another machine may have others."""
 
@@ -108,7 +111,8 @@ def resolve(
     Args:
         agent_table: hyper-parameters.
         run_table: of `Settings`.
-        preset: whose values the hyper-parameters override; the type's defaults where None.
+        preset: whose values the hyper-parameters override, or `FIRST_PRESET`; the type's defaults
+            where None.
         where: names the source in errors.
 
     Raises:
@@ -122,14 +126,17 @@ def resolve(
         known = ", ".join(AGENTS)
         raise InputError(f"{where}: agent {settings.agent!a}: expected one of {known}")
     kind = AGENTS[settings.agent]()
-    base = kind.config() if preset is None else kind.presets().get(preset)
-    if base is None:
-        known = ", ".join(kind.presets())
-        raise InputError(f"{where}: schedule {preset!a}: expected one of {known}")
     names = [field.name for field in fields(kind.config)]
     for key in agent_table:
         if key not in names:
             raise InputError(f"{where}: {key!a}: unknown key of {settings.agent}")
+    presets = kind.presets()
+    if preset == FIRST_PRESET:
+        preset = next(iter(presets))
+    base = kind.config() if preset is None else presets.get(preset)
+    if base is None:
+        known = ", ".join(presets)
+        raise InputError(f"{where}: schedule {preset!a}: expected one of {known}")
     try:
         checked = msgspec.convert({**asdict(base), **agent_table}, kind.config)
     except (msgspec.ValidationError, InputError) as error:
@@ -200,4 +207,6 @@ def _value(value: object) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_value(one) for one in value) + "]"
     return repr(value)

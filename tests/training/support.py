@@ -50,3 +50,11 @@ def config_file(path: Path, model: Path, run: str = "", agent: str = "") -> Path
     head += "".join(f"{key} = {json.dumps(value)}\n" for key, value in EVERY.items())
     path.write_text("\n".join([*lines, agent, head, run]), "utf-8")
     return path
+
+
+OURS = {"evaluations": 40, "plan_evaluations": 60, "model_evaluations": 90, "retries": 2}
+
+
+def ours(model: Path, run: dict[str, object] | None = None, **agent: object) -> RunConfig:
+    table = {"workload": str(model), "target": TARGET, "seed": 3, "agent": "egrl", **EVERY}
+    return resolve({**OURS, **agent}, {**table, **(run or {})}, None, "test")

@@ -175,7 +175,7 @@ def test_hyper_parameters_of_a_placer_that_has_none(model, tmp_path, capsys):
     path = small_file(tmp_path / "c.toml", "poplation = 3\n")
     flags = ["--target", "nnp-i", "--placer-config", path, "-o", str(tmp_path / "x.egrl")]
     for placer, message in (
-        ("greedy", "placer greedy: takes no --placer-config; expected one of egrl-paper"),
+        ("greedy", "placer greedy: takes no --placer-config; expected one of egrl, egrl-paper"),
         ("egrl-paper", "'poplation': unknown key"),
     ):
         assert main(["compile", str(model), "--placer", placer, *flags]) == 2

@@ -3,16 +3,15 @@
 Axis letters: R transitions, N ops, S slots, H homes.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from egrl.agents.arrays import Array, Arrays, checked
 from egrl.agents.diverged import DivergedError
 from egrl.agents.paper.genome import BoltzmannGenome, Genome, GnnGenome
 from egrl.agents.paper.learner import Learner
@@ -20,9 +19,6 @@ from graph_ir.errors import InputError
 
 if TYPE_CHECKING:
     from egrl.agents.paper.train import Training
-
-Array = NDArray[Any]
-Arrays = Mapping[str, Array]
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """Of Adam, for every parameter."""
@@ -117,23 +113,6 @@ def restore(run: "Training", arrays: Arrays, facts: PaperFacts) -> None:
     run.map_NS = run.empty_NS if facts.at_rest else held
     run.rollouts, run.owed_steps = facts.rollouts, facts.owed_steps
     run.judge = replace(run.judge, reference_s=facts.reference_s)
-
-
-def checked(arrays: Arrays, name: str, kind: np.dtype[Any], shape: tuple[int, ...]) -> Array:
-    """An array that must be there, of this type and shape.
-
-    Raises:
-        InputError: it is not.
-    """
-    if name not in arrays:
-        raise InputError(f"{name}: missing")
-    found = arrays[name]
-    if found.dtype != kind or found.shape != shape:
-        raise InputError(
-            f"{name}: expected {kind.name} {list(shape)}, got {found.dtype.name} "
-            f"{list(found.shape)}"
-        )
-    return found
 
 
 def _alive(run: "Training") -> list[Genome]:
