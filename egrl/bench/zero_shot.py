@@ -40,6 +40,7 @@ class Measured(msgspec.Struct):
 
     rows: dict[str, Row]
     scale: list[Scale]
+    refused: dict[str, str]
 
 
 def run(options: BenchOptions) -> None:
@@ -49,7 +50,7 @@ def run(options: BenchOptions) -> None:
         InputError: the development set or a fold's policy is not there.
     """
     data = options.out.with_suffix(".json")
-    kept = Measured({}, [])
+    kept = Measured({}, [], {})
     if data.exists():
         kept = msgspec.json.decode(data.read_bytes(), type=Measured)
     shipped = load_policy(SHIPPED)
@@ -62,8 +63,12 @@ def run(options: BenchOptions) -> None:
                 if options.targets and target not in options.targets:
                     continue
                 entry = index[name]
-                problem = prepare(options.folder / entry.file, target, None, entry.dims).problem
                 key = f"{name} on {target}"
+                try:
+                    problem = prepare(options.folder / entry.file, target, None, entry.dims).problem
+                except UnmetRequirementError as error:
+                    kept.refused[key] = str(error)  # Named in the document.
+                    continue
                 known = kept.rows.get(key)
                 row = _measure(problem, fold, name, target, policy, shipped, options, known)
                 kept.rows[key] = row
@@ -89,7 +94,7 @@ def _percent(seconds: float | None, row: Row) -> str:
 
 def _write(data: Path, options: BenchOptions, kept: Measured) -> None:
     data.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
-    options.out.write_text(document(list(kept.rows.values()), kept.scale), "utf-8")
+    options.out.write_text(document(list(kept.rows.values()), kept.scale, kept.refused), "utf-8")
 
 
 def _measure(

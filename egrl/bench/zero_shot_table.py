@@ -74,7 +74,7 @@ COLUMNS: dict[str, Column] = {
 }
 
 
-def document(rows: list[Row], scale: list[Scale]) -> str:
+def document(rows: list[Row], scale: list[Scale], refused: dict[str, str]) -> str:
     """The whole document."""
     order = {fold.name: position for position, fold in enumerate(FOLDS)}
     rows = sorted(rows, key=lambda row: (order[row.fold], row.model, row.target))
@@ -121,6 +121,10 @@ def document(rows: list[Row], scale: list[Scale]) -> str:
             *(_row(row) for row in mine),
             "",
         ]
+    if refused:
+        lines += ["## Left out", ""]
+        lines += [f"- {name}: {why}" for name, why in sorted(refused.items())]
+        lines.append("")
     lines += [
         "## Cost",
         "",
