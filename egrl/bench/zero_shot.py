@@ -64,13 +64,13 @@ def run(options: BenchOptions) -> None:
                     continue
                 entry = index[name]
                 key = f"{name} on {target}"
+                known = kept.rows.get(key)
                 try:
                     problem = prepare(options.folder / entry.file, target, None, entry.dims).problem
+                    row = _measure(problem, fold, name, target, policy, shipped, options, known)
                 except UnmetRequirementError as error:
-                    kept.refused[key] = str(error)  # Named in the document.
+                    kept.refused[key] = str(error).splitlines()[0]  # Named in the document.
                     continue
-                known = kept.rows.get(key)
-                row = _measure(problem, fold, name, target, policy, shipped, options, known)
                 kept.rows[key] = row
                 print(
                     f"{key}: fold {_percent(row.fold_s, row)}, shipped "
