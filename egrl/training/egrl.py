@@ -118,11 +118,13 @@ def _measures(found: Round, reference_s: float, noise_share: float) -> Measures:
     count = len(measured_P)
     valid_P = np.isfinite(measured_P)
     losses = {"noise": noise_share}
-    if valid_P.any():
-        off_P = np.abs(predicted_P[valid_P] / measured_P[valid_P] - 1.0)
-        losses["prediction"] = fmean(off_P.tolist())
-    # All of them fit; one that the machine cannot run is worth what an invalid one is.
-    reward_P = rewards(measured_P, np.ones(count, np.bool_), np.zeros(count), reference_s)
+    # A machine may answer anything; what overflows is left out of the metrics.
+    with np.errstate(over="ignore"):
+        if valid_P.any():
+            off_P = np.abs(predicted_P[valid_P] / measured_P[valid_P] - 1.0)
+            losses["prediction"] = fmean(off_P.tolist())
+        # All of them fit; one that the machine cannot run earns the least.
+        reward_P = rewards(measured_P, np.ones(count, np.bool_), np.zeros(count), reference_s)
     best = float(reward_P.max()) if count else None
     return Measures(count, int(valid_P.sum()), best, 0, losses)
 

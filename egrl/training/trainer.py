@@ -103,12 +103,12 @@ class Trainer:
             self.generation,
             self.search.evaluations,
             best_s if known else None,
-            self.run.reference_s / best_s if known else None,
-            best_s / floor_s - 1.0 if known and floor_s else None,
+            _finite(self.run.reference_s / best_s) if known else None,
+            _finite(best_s / floor_s - 1.0) if known and floor_s else None,
             found.valid / found.tried if found.tried else None,
-            found.best_reward,
+            _finite(found.best_reward),
             found.gradient_steps,
-            found.losses,
+            {name: value for name, value in found.losses.items() if np.isfinite(value)},
         )
 
     def _save(self, log: MetricsLog) -> None:
@@ -174,6 +174,11 @@ class Trainer:
         title = f"{settings.agent}: {Path(settings.workload).stem} on {Path(settings.target).stem}"
         picture = curve_png(read_metrics(self.folder), self.search.curve, self.references, title)
         write_synced(self.folder / CURVE, picture)
+
+
+def _finite(value: float | None) -> float | None:
+    """None for what JSON has no number for: a machine may answer anything."""
+    return value if value is not None and np.isfinite(value) else None
 
 
 def config_digest(config: RunConfig) -> str:

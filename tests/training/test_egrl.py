@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from accelerator_sim.engine import evaluate
+from egrl.agents.diverged import DivergedError
 from egrl.agents.egrl.config import EgrlConfig, load_config
 from egrl.cli.main import main
 from egrl.evaluators.perturbed import PerturbedEvaluator
@@ -253,6 +254,25 @@ def test_wrong_calls_are_one_line(model, tmp_path, capsys, flags, message):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert message in lines[0]
+
+
+class Wild:
+    """Latencies that no numbers hold."""
+
+    def measure(self, homes_PT):
+        return np.geomspace(1e300, 1e-300, len(homes_PT))
+
+
+def test_divergence_keeps_the_last_good_checkpoint(model, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "build_machine", lambda *_: Wild())
+        with pytest.raises(DivergedError, match="last good checkpoint is kept") as caught:
+            train(ours(model), tmp_path)
+    assert "\n" not in str(caught.value)
+    rows = read_metrics(tmp_path)
+    assert [row.generation for row in rows] == [1]
+    assert rows[0].best_reward is None
+    assert read_checkpoint(tmp_path / "checkpoint").state.generation == 1
 
 
 def test_without_a_machine_a_placer_takes_no_hyper_parameters(model, tmp_path, capsys):

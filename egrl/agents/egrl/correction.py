@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from accelerator_sim.problem import PlacementProblem
 from egrl.agents.egrl.config import DEFAULT, EgrlConfig
 from egrl.agents.egrl.features import FAMILIES, KINDS
+from egrl.agents.egrl.one_thread import one_thread
 from egrl.placers.decoder import Decoder
 
 F64 = NDArray[np.float64]
@@ -67,8 +68,9 @@ class Correction:
         self.common.append(self.common_GTH[:, tensors, homes_T].sum(axis=1))
         if count == len(self.covariance_MM):
             self.covariance_MM = np.pad(self.covariance_MM, (0, count))
-        shared_M = (np.stack(self.homes) == homes_T) @ self.own_TH[tensors, homes_T] ** 2
-        shared_M += np.stack(self.common) @ self.common[-1]
+        with one_thread():
+            shared_M = (np.stack(self.homes) == homes_T) @ self.own_TH[tensors, homes_T] ** 2
+            shared_M += np.stack(self.common) @ self.common[-1]
         self.covariance_MM[count, : count + 1] = shared_M
         self.covariance_MM[: count + 1, count] = shared_M
 
@@ -88,9 +90,9 @@ class Correction:
         best = -np.inf
         for spread in config.spreads:
             for noise_share in config.noise_shares:
-                value = _evidence(
-                    self._full(covariance_MM * spread**2, kept, noise_share * scale_s), off_M
-                )
+                full_MM = self._full(covariance_MM * spread**2, kept, noise_share * scale_s)
+                with one_thread():
+                    value = _evidence(full_MM, off_M)
                 if value > best:
                     best, self.spread, self.noise_share = value, spread, noise_share
 
@@ -101,7 +103,8 @@ class Correction:
             return Posterior(self, kept, np.zeros((0, 0)), 0.0)
         noise_s = self.noise_share * float(np.mean([self.modelled_s[m] for m in kept]))
         covariance_MM = self._full(self._covariance(kept) * self.spread**2, kept, noise_s)
-        inverse_MM: F64 = np.linalg.inv(covariance_MM).astype(np.float64)
+        with one_thread():
+            inverse_MM: F64 = np.linalg.inv(covariance_MM).astype(np.float64)
         return Posterior(self, kept, inverse_MM, noise_s)
 
     def _kept(self) -> list[int]:
@@ -158,6 +161,10 @@ class Posterior:
         Returns:
             The factor of the engine's latency, and seconds to add for every tensor in every home.
         """
+        with one_thread():
+            return self._draw(rng, temperature)
+
+    def _draw(self, rng: np.random.Generator, temperature: float) -> tuple[float, F64]:
         prior, config = self.correction, self.correction.config
         width = prior.spread * temperature
         own_TH = width * rng.standard_normal(prior.own_TH.shape) * prior.own_TH
@@ -193,6 +200,10 @@ class Posterior:
             homes_PT: int8.
             modelled_s_P: of each, by the engine.
         """
+        with one_thread():
+            return self._predict(homes_PT, modelled_s_P)
+
+    def _predict(self, homes_PT: I8, modelled_s_P: F64) -> F64:
         prior = self.correction
         if not self.kept:
             return modelled_s_P

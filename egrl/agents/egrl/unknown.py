@@ -95,9 +95,19 @@ class UnknownSearch:
         Raises:
             DivergedError: what was measured is too far apart for numbers to hold.
         """
+        # What runs away is said once, and by the error.
+        with np.errstate(all="ignore"):
+            self.correction.tune()
+            posterior = self.correction.posterior()
+            planned = self._planned(posterior)
+        if planned:
+            return self._measure(np.stack(list(planned.values())), posterior)
+        # Nothing new is promising: the search has converged, what is left goes to chance.
+        return self._measure(self._kicked()[np.newaxis], posterior)
+
+    def _planned(self, posterior: Posterior) -> dict[bytes, I8]:
+        """Good placements for machines that may be the true one, none of them measured before."""
         config = self.config
-        self.correction.tune()
-        posterior = self.correction.posterior()
         planned: dict[bytes, I8] = {}
         heats = zip(config.temperatures, config.plan_temperatures, strict=True)
         for n, (temperature, hot) in enumerate(heats):
@@ -112,10 +122,7 @@ class UnknownSearch:
                 if key not in self.known and key not in planned:
                     planned[key] = homes_T
                     break
-        if planned:
-            return self._measure(np.stack(list(planned.values())), posterior)
-        # Nothing new is promising: the search has converged, what is left goes to chance.
-        return self._measure(self._kicked()[np.newaxis], posterior)
+        return planned
 
     def note(self, homes_T: I8, modelled_s: float, measured_s: float) -> bool:
         """Remember a measurement and learn from it; returns whether it is the fastest so far."""

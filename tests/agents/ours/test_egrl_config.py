@@ -1,5 +1,6 @@
 """The hyper-parameters of the search on an unknown machine, and the placer that takes them."""
 
+import warnings
 from dataclasses import fields
 
 import numpy as np
@@ -98,8 +99,10 @@ def test_hyper_parameters_without_a_machine_are_refused():
 
 def test_latencies_that_no_numbers_hold_are_an_error_of_the_learner():
     problem = random_problem(20)
-    with pytest.raises(DivergedError), np.errstate(all="ignore"):
-        Egrl(evaluator=Wild(), config=SMALL).place(problem, Budget(), np.random.default_rng(0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DivergedError):
+            Egrl(evaluator=Wild(), config=SMALL).place(problem, Budget(), np.random.default_rng(0))
 
 
 def test_without_a_start_there_is_no_search():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from accelerator_sim.engine import evaluate, evaluate_batch
 from egrl.agents.egrl.config import DEFAULT
@@ -176,3 +177,17 @@ def test_predictions_are_those_of_the_likeliest_machine():
     real = truth.measure(homes_PT)
     noise = correction.noise_share * modelled.mean()
     assert np.abs(predicted - real)[:-1].max() < 3 * noise < np.abs(modelled - real)[:-1].max()
+
+
+def test_the_number_of_cores_changes_no_byte():
+    problem = random_problem(20)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            correction, _, base_T = measured(problem, 130, np.random.default_rng(0))
+            correction.tune()
+            posterior = correction.posterior()
+            factor, bias_TH = posterior.draw(np.random.default_rng(1), 1.0)
+            predicted = posterior.predict(base_T[np.newaxis], np.ones(1))
+        found.append((posterior.inverse_MM.tobytes(), factor, bias_TH.tobytes(), predicted[0]))
+    assert found[0] == found[1]
