@@ -123,13 +123,21 @@ def _measure(
         best_s, bound_s, seconds = known.best_s, known.bound_s, known.auto_seconds
     fold_s, fold_samples_s, _ = _shots(problem, policy)
     shipped_s, shipped_samples_s, shot_seconds = _shots(problem, shipped)
-    rule_s, _, _ = _shots(problem, None)
+    rule_s, rule_samples_s, _ = _shots(problem, None)
     full = Egrl(search=False).place(problem, Budget(evaluations=1000), np.random.default_rng(SEED))
     fold_full = replace(Egrl(search=False), policy=fold_policy(options.out, fold)).place(
         problem, Budget(evaluations=1000), np.random.default_rng(SEED)
     )
     short = Egrl().place(problem, Budget(evaluations=2000), np.random.default_rng(SEED))
-    found = [rule_s, fold_s, fold_samples_s, shipped_s, shipped_samples_s, full.latency_s]
+    found = [
+        rule_s,
+        rule_samples_s,
+        fold_s,
+        fold_samples_s,
+        shipped_s,
+        shipped_samples_s,
+        full.latency_s,
+    ]
     found += [fold_full.latency_s, short.latency_s, *references.values(), best_s]
     return Row(
         model=model,
@@ -139,6 +147,7 @@ def _measure(
         tensors=problem.tensor_count,
         references_s=references,
         rule_s=rule_s,
+        rule_samples_s=rule_samples_s,
         fold_s=fold_s,
         fold_samples_s=fold_samples_s,
         fold_full_s=fold_full.latency_s,
