@@ -161,6 +161,15 @@ def begin(
             offer_addressable(search, rectifier, homes_T, latency_s)
     if search.best_homes_T is None:
         raise failure or UnmetRequirementError("placement: found nothing feasible to begin with")
+    return session_from_incumbent(search, decoder, rectifier, rng)
+
+
+def session_from_incumbent(
+    search: Search, decoder: Decoder, rectifier: Rectifier, rng: np.random.Generator
+) -> Session:
+    """Go on from the incumbent of a search, which must have one."""
+    assert search.best_homes_T is not None
+    problem = search.problem
     return Session(
         search,
         decoder,

@@ -17,7 +17,7 @@ from egrl.agents.egrl.population import Population
 from egrl.placers.addressable import offer_addressable
 from egrl.placers.base import Search
 from egrl.placers.improver import Improver
-from egrl.placers.session import Session, demotion_cost
+from egrl.placers.session import Session, session_from_incumbent
 
 I8 = NDArray[np.int8]
 
@@ -124,17 +124,5 @@ def begin_improvement(
     walks: bool = True,
 ) -> Improvement:
     """Go on from the incumbent of a search, which must have one."""
-    decoder, problem = population.decoder, search.problem
-    assert search.best_homes_T is not None
-    session = Session(
-        search,
-        decoder,
-        rectifier,
-        demotion_cost(problem, rectifier),
-        np.zeros(problem.allowed_TH.shape),
-        rng.integers(1, 2**63, 1).astype(np.uint64),
-        decoder.tables.capacity_bytes_L.copy(),
-        search.best_homes_T,
-        search.best_s,
-    )
+    session = session_from_incumbent(search, population.decoder, rectifier, rng)
     return Improvement(session, population, Improver(session), walks)
