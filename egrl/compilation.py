@@ -1,6 +1,6 @@
 """`compile`: an ONNX model in, an artifact out. Reads top to bottom as the picture in DESIGN.md."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,8 @@ from accelerator_sim.targets import load_target, target_text
 from accelerator_sim.throughput import grouped
 from accelerator_sim.validate import check_plan
 from egrl.budget import default_budget, parse_budget
+from egrl.compression.compress import NO_COMPRESSION, Compressed, Compression
+from egrl.compression.compress import compress as compress_model
 from egrl.constraints import Constraints, read_constraints
 from egrl.evaluators.command import Command
 from egrl.evaluators.measured import Measured
@@ -30,7 +32,7 @@ from graph_ir.lower import lower
 from graph_ir.model import Model
 from graph_ir.passes.pipeline import PassReport, run_lossless
 from graph_ir.save import save_models
-from runtime.manifest import ARTIFACT_SCHEMA, Execution, Manifest, PassRecord, Source
+from runtime.manifest import ARTIFACT_SCHEMA, Manifest, PassRecord, Source
 from runtime.write import check_replaceable, write_artifact
 
 GRAPH = "main"
@@ -77,6 +79,7 @@ class Prepared:
     execution_type: str
     passes: tuple[PassReport, ...]
     problem: PlacementProblem
+    compressed: Compressed = field(default_factory=Compressed)
 
 
 def compile_model(
@@ -86,6 +89,9 @@ def compile_model(
     target: str = "nnp-i",
     precision: str | None = None,
     dims: Mapping[str, int] | None = None,
+    compress: Sequence[str] = (),
+    calibration: str | Path | None = None,
+    max_error: float | None = None,
     placer: str = "auto",
     budget: str | None = None,
     seed: int = 0,
@@ -103,6 +109,9 @@ def compile_model(
         target: name of a shipped accelerator, or a TOML file.
         precision: execution type; the target's default where None.
         dims: extents of symbolic dimensions.
+        compress: compressions in order, e.g. `int4:rtn,group=64`; see `egrl passes`.
+        calibration: `.npz` file of inputs, or a folder of them; drawn with `seed` where None.
+        max_error: largest relative error of the compressed model's outputs.
         placer: see `egrl placers`.
         budget: of the placer, `30s` or `4000ev`; `30s` where None, `400ev` with an evaluator.
         seed: of the placer; with an evaluation budget the artifact's bytes depend on nothing else.
@@ -121,7 +130,8 @@ def compile_model(
     check_replaceable(Path(out).absolute())
     fixed = read_constraints(Path(constraints)) if constraints else Constraints()
     config = read_placer_config(placer, Path(placer_config)) if placer_config else None
-    ready = prepare(model, target, precision, dims or {}, fixed.pins)
+    asked = Compression(tuple(compress), calibration, max_error, seed)
+    ready = prepare(model, target, precision, dims or {}, fixed.pins, compression=asked)
     if write_problem is not None:
         write_audit_problem(ready.problem, Path(write_problem))
     name = Path(model).stem
@@ -160,16 +170,18 @@ def prepare(
     dims: Mapping[str, int],
     pins: dict[str, str] | None = None,
     groups: int = 1,
+    compression: Compression = NO_COMPRESSION,
 ) -> Prepared:
-    """Load, simplify, fuse and lower a model, and price it on a target."""
+    """Load, simplify, compress, fuse and lower a model, and price it on a target."""
     accelerator = grouped(load_target(target), groups)
     loaded = load_model(model, dims)
     passes = run_lossless(loaded.graph_model)
+    compressed = compress_model(loaded, compression)
     execution_type = precision or accelerator.default_type
     streamed = frozenset(accelerator.streamed_views)
     lowered = lower(loaded, GRAPH, execution_type, streamed)
     problem = build_problem(lowered.workload, accelerator, pins)
-    return Prepared(loaded, accelerator, execution_type, passes, problem)
+    return Prepared(loaded, accelerator, execution_type, passes, problem, compressed)
 
 
 def _files(plan: Plan, placed: Placed, target: str) -> dict[str, bytes]:
@@ -189,12 +201,12 @@ def _manifest(ready: Prepared, searched: Searched) -> Manifest:
         source=Source(Path(ready.model.source_path).name, ready.model.source_sha256),
         target=ready.accelerator.name,
         graphs=[GRAPH],
-        passes=[PassRecord(name) for name in changed],
+        passes=[*(PassRecord(name) for name in changed), *ready.compressed.records],
         execution_type=ready.execution_type,
         seeds={"placer": searched.seed},
         budget=searched.budget,
         placer=searched.placer,
-        execution=Execution(),
+        execution=ready.compressed.execution,
         onnxruntime_version=onnxruntime.__version__,
         evaluator=msgspec.UNSET if searched.evaluator is None else searched.evaluator.line,
     )

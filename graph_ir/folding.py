@@ -85,7 +85,7 @@ class Folder:
             return self._lift_constant(node)
         if self._fold_shape(node):
             return True
-        if node.op_type in NEVER_FOLDED or not node.outputs:
+        if node.op_type in NEVER_FOLDED or not node.outputs or _widens_scales(node):
             return False
         values = self._constant_inputs(node)
         if values is None:
@@ -233,3 +233,11 @@ def check_extents(form: TensorForm, where: str) -> None:
 def _form_bytes(form: TensorForm) -> int:
     extents = [extent for extent in form.shape if extent is not None]
     return (prod(extents) * form.data_type.bitwidth + 7) // 8
+
+
+def _widens_scales(node: ir.Node) -> bool:
+    """Whether a Cast is all that is between stored scales and a DequantizeLinear."""
+    uses = node.outputs[0].uses() if node.op_type == "Cast" else ()
+    return bool(uses) and all(
+        user.op_type == "DequantizeLinear" and user.domain == "" and at == 1 for user, at in uses
+    )

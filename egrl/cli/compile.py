@@ -6,7 +6,7 @@ from pathlib import Path
 from egrl.cli.evaluator import add_evaluator, evaluator_command
 from egrl.cli.files import check_writable
 from egrl.cli.parser import Verbs
-from egrl.cli.values import add_dims, extents, not_built, whole_number
+from egrl.cli.values import add_dims, extents, positive_ratio, whole_number
 
 
 def add(verbs: Verbs) -> None:
@@ -23,7 +23,23 @@ def add(verbs: Verbs) -> None:
         "--precision", metavar="TYPE", help="execution type, e.g. fp16 (default: the target's)"
     )
     parser.add_argument(
-        "--compress", action="append", default=[], metavar="METHOD:OPTIONS", help="not built yet"
+        "--compress",
+        action="append",
+        default=[],
+        metavar="FAMILY:METHOD,OPTIONS",
+        help="e.g. int4:rtn,group=64; may be repeated, applied in order; see egrl passes",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="IN.npz|FOLDER",
+        help="inputs that compression may look at (default: drawn with the seed)",
+    )
+    parser.add_argument(
+        "--max-error",
+        type=positive_ratio,
+        metavar="E",
+        help="largest relative error of the compressed model's outputs; beyond it exit 3",
     )
     parser.add_argument("--placer", default="auto", metavar="NAME", help="default: auto")
     parser.add_argument(
@@ -54,7 +70,6 @@ def add(verbs: Verbs) -> None:
 
 def command(args: argparse.Namespace) -> int:
     """Compile."""
-    not_built("--compress", args.compress)
     dims = extents(args.dim)
     check_writable(args.write_problem)
 
@@ -73,6 +88,9 @@ def command(args: argparse.Namespace) -> int:
             target=args.target,
             precision=args.precision,
             dims=dims,
+            compress=args.compress,
+            calibration=args.calibration,
+            max_error=args.max_error,
             placer=args.placer,
             budget=budget,
             seed=args.seed,

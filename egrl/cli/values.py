@@ -66,11 +66,12 @@ def positive_seconds(text: str) -> float:
     return seconds
 
 
-def not_built(flag: str, value: object) -> None:
-    """Refuse a flag whose feature does not exist yet.
-
-    Raises:
-        InputError: a value was given.
-    """
-    if value:
-        raise InputError(f"{flag}: not built yet")
+def positive_ratio(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = math.nan
+    if not 0 < ratio < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return ratio

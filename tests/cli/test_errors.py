@@ -93,7 +93,6 @@ def test_the_code_of_the_command_is_passed_on():
             ["compile", "m.onnx", "--target", "t", "-o", "x", "--dim", "n=1", "--dim", "n=2"],
             "given twice",
         ),
-        (["compile", "m.onnx", "--target", "t", "-o", "x", "--compress", "int4"], "not built yet"),
         (
             ["compile", "m.onnx", "--target", "t", "-o", "x", "--evaluator-jobs", "2"],
             "--evaluator ",

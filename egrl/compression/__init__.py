@@ -1,0 +1,1 @@
+"""Compression as `compile --compress` runs it: what was asked for, measured on the model itself."""

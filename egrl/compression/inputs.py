@@ -1,0 +1,97 @@
+"""Inputs that a model is run on while it is compressed: a person's, or drawn to its input types."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from graph_ir.errors import InputError
+from graph_ir.onnx_values import op_key, shape_of, value_name
+from runtime.npz import read_inputs
+from runtime.session import Port, check_inputs
+
+Array = NDArray[np.generic]
+Feeds = dict[str, Array]
+
+DRAWN_SAMPLES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationInputs:
+    """Inputs, and where they are from.
+
+    Attributes:
+        samples: feeds of one inference each.
+        source: `drawn`, `generated`, or the name of the file or folder.
+        seed: of what was drawn.
+    """
+
+    samples: tuple[Feeds, ...]
+    source: str
+    seed: int
+
+
+def read_calibration(path: Path, graph: ir.Graph, seed: int) -> CalibrationInputs:
+    """The samples of a `.npz` file, or of all of a folder, in order of their names.
+
+    Raises:
+        InputError: no sample there, or one that the model does not take.
+    """
+    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path}: expected .npz files, got none")
+    ports = _ports(graph)
+    samples: list[Feeds] = []
+    for file in files:
+        try:
+            samples.append(check_inputs(ports, read_inputs(file)))
+        except InputError as error:
+            raise InputError(f"calibration {file}: {error}") from error
+    return CalibrationInputs(tuple(samples), path.name, seed)
+
+
+def draw_inputs(graph: ir.Graph, seed: int, count: int = DRAWN_SAMPLES) -> CalibrationInputs:
+    """Seeded inputs: standard normal floats, indices of what they look up, masks of ones."""
+    rng = np.random.default_rng(seed)
+    samples = tuple(
+        {value_name(value): _drawn(value, rng) for value in graph.inputs} for _ in range(count)
+    )
+    return CalibrationInputs(samples, "drawn", seed)
+
+
+def _ports(graph: ir.Graph) -> tuple[Port, ...]:
+    ports = []
+    for value in graph.inputs:
+        if value.dtype is None:
+            raise InputError(f"input {value_name(value)}: expected an element type, got none")
+        ports.append(Port(value_name(value), value.dtype.numpy(), shape_of(value)))
+    return tuple(ports)
+
+
+def _drawn(value: ir.Value, rng: np.random.Generator) -> Array:
+    shape, dtype = shape_of(value), value.dtype
+    if dtype is None:
+        raise InputError(f"input {value_name(value)}: expected an element type, got none")
+    if dtype.is_floating_point():
+        return rng.standard_normal(shape).astype(dtype.numpy())
+    if dtype == ir.DataType.BOOL:
+        return np.ones(shape, np.bool_)
+    limit = _looked_up(value)
+    if limit is None:
+        return np.ones(shape, dtype.numpy())
+    return rng.integers(0, limit, shape).astype(dtype.numpy())
+
+
+def _looked_up(value: ir.Value) -> int | None:
+    """Rows of the smallest table that the value indexes, through casts; None where it does not."""
+    limits: list[int] = []
+    for node, at in value.uses():
+        if op_key(node) == "Gather" and at == 1 and node.inputs[0] is not None:
+            axis = node.attributes.get_int("axis", 0)
+            limits.append(shape_of(node.inputs[0])[axis])
+        elif op_key(node) in ("Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity") and at == 0:
+            below = _looked_up(node.outputs[0])
+            limits += [] if below is None else [below]
+    return min(limits, default=None)

@@ -1,0 +1,1 @@
+"""Compression: what is quantized, how it is written into the graph, and the methods that choose."""

@@ -1,0 +1,1 @@
+"""How integers and scales are chosen, one method a file."""
