@@ -22,6 +22,7 @@ from egrl.agents.egrl.zero_shot import zero_shot
 from egrl.bench.model_index import read_index
 from egrl.bench.options import BenchOptions
 from egrl.bench.zero_shot_scale import Scale, measure_scale
+from egrl.bench.zero_shot_start import Start, measure_start
 from egrl.bench.zero_shot_table import Row, document
 from egrl.compilation import prepare
 from egrl.placers import PLACERS
@@ -41,6 +42,7 @@ class Measured(msgspec.Struct):
     rows: dict[str, Row]
     scale: list[Scale]
     refused: dict[str, str]
+    starts: dict[str, Start] = {}
 
 
 def run(options: BenchOptions) -> None:
@@ -53,34 +55,63 @@ def run(options: BenchOptions) -> None:
     kept = Measured({}, [], {})
     if data.exists():
         kept = msgspec.json.decode(data.read_bytes(), type=Measured)
-    shipped = load_policy(SHIPPED)
-    for fold in FOLDS:
-        policy = load_policy(fold_policy(options.out, fold))
-        models = [name for name in fold.models if not options.models or name in options.models]
-        index = read_index(options.folder, models)
-        for name in models:
-            for target in fold.targets:
-                if options.targets and target not in options.targets:
-                    continue
-                entry = index[name]
-                key = f"{name} on {target}"
-                known = kept.rows.get(key)
-                try:
-                    problem = prepare(options.folder / entry.file, target, None, entry.dims).problem
-                    row = _measure(problem, fold, name, target, policy, shipped, options, known)
-                except UnmetRequirementError as error:
-                    kept.refused[key] = str(error).splitlines()[0]  # Named in the document.
-                    continue
-                kept.rows[key] = row
-                print(
-                    f"{key}: fold {_percent(row.fold_s, row)}, shipped "
-                    f"{_percent(row.shipped_s, row)}, full {_percent(row.full_s, row)}, "
-                    f"acts-first {_percent(row.references_s.get('acts-first'), row)}",
-                    flush=True,
-                )
-                _write(data, options, kept)
-    kept.scale = measure_scale(shipped)
+    parts = options.agent.parts if options.agent is not None else ()
+    if not parts or "rows" in parts:
+        _measure_rows(options, data, kept)
+    if not parts or "start" in parts:
+        _measure_starts(options, data, kept)
+    if not parts or "cost" in parts:
+        kept.scale = measure_scale(load_policy(SHIPPED))
     _write(data, options, kept)
+
+
+def _measure_rows(options: BenchOptions, data: Path, kept: Measured) -> None:
+    shipped = load_policy(SHIPPED)
+    for fold, name, target in _wanted(options):
+        policy = load_policy(fold_policy(options.out, fold))
+        key = f"{name} on {target}"
+        known = kept.rows.get(key)
+        try:
+            problem = _problem(options, name, target)
+            row = _measure(problem, fold, name, target, policy, shipped, options, known)
+        except UnmetRequirementError as error:
+            kept.refused[key] = str(error).splitlines()[0]  # Named in the document.
+            continue
+        kept.rows[key] = row
+        print(
+            f"{key}: fold {_percent(row.fold_s, row)}, shipped "
+            f"{_percent(row.shipped_s, row)}, full {_percent(row.full_s, row)}, "
+            f"acts-first {_percent(row.references_s.get('acts-first'), row)}",
+            flush=True,
+        )
+        _write(data, options, kept)
+
+
+def _measure_starts(options: BenchOptions, data: Path, kept: Measured) -> None:
+    for _, name, target in _wanted(options):
+        key = f"{name} on {target}"
+        if key not in kept.rows:
+            continue  # Refused above, and named there.
+        kept.starts[key] = measure_start(_problem(options, name, target), kept.rows[key].best_s)
+        print(f"{key}: {kept.starts[key]}", flush=True)
+        _write(data, options, kept)
+
+
+def _wanted(options: BenchOptions) -> list[tuple[Fold, str, str]]:
+    """Fold, model and target of the rows, in order."""
+    return [
+        (fold, name, target)
+        for fold in FOLDS
+        for name in fold.models
+        if not options.models or name in options.models
+        for target in fold.targets
+        if not options.targets or target in options.targets
+    ]
+
+
+def _problem(options: BenchOptions, model: str, target: str) -> PlacementProblem:
+    entry = read_index(options.folder, [model])[model]
+    return prepare(options.folder / entry.file, target, None, entry.dims).problem
 
 
 def fold_policy(out: Path, fold: Fold) -> Path:
@@ -94,7 +125,8 @@ def _percent(seconds: float | None, row: Row) -> str:
 
 def _write(data: Path, options: BenchOptions, kept: Measured) -> None:
     data.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
-    options.out.write_text(document(list(kept.rows.values()), kept.scale, kept.refused), "utf-8")
+    text = document(list(kept.rows.values()), kept.scale, kept.refused, kept.starts)
+    options.out.write_text(text, "utf-8")
 
 
 def _measure(

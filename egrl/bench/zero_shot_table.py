@@ -8,6 +8,7 @@ import numpy as np
 from egrl.agents.egrl.folds import FOLDS
 from egrl.bench.machine import machine_line
 from egrl.bench.zero_shot_scale import Scale
+from egrl.bench.zero_shot_start import Start, start_lines
 
 MEDIAN_GOAL, WORST_GOAL = 0.01, 0.05
 SECOND_GOAL = 1.0
@@ -77,7 +78,9 @@ COLUMNS: dict[str, Column] = {
 }
 
 
-def document(rows: list[Row], scale: list[Scale], refused: dict[str, str]) -> str:
+def document(
+    rows: list[Row], scale: list[Scale], refused: dict[str, str], starts: dict[str, Start]
+) -> str:
     """The whole document."""
     order = {fold.name: position for position, fold in enumerate(FOLDS)}
     rows = sorted(rows, key=lambda row: (order[row.fold], row.model, row.target))
@@ -128,6 +131,7 @@ def document(rows: list[Row], scale: list[Scale], refused: dict[str, str]) -> st
         lines += ["## Left out", ""]
         lines += [f"- {name}: {why}" for name, why in sorted(refused.items())]
         lines.append("")
+    lines += start_lines(starts)
     lines += [
         "## Cost",
         "",

@@ -7,6 +7,7 @@ from pathlib import Path
 from egrl.cli.files import check_writable
 from egrl.cli.parser import Verbs
 from egrl.cli.values import positive_number
+from graph_ir.errors import InputError
 
 # Suite to the module whose `run(options: BenchOptions) -> None` measures and writes the document.
 SUITES: dict[str, str] = {
@@ -21,7 +22,11 @@ SUITES: dict[str, str] = {
     "zero_shot": "egrl.bench.zero_shot",
 }
 
-AGENT_PARTS = ("protocol", "time", "unknown", "open")
+# Suites that can be measured in parts.
+PARTS: dict[str, tuple[str, ...]] = {
+    "agent": ("protocol", "time", "unknown", "open"),
+    "zero_shot": ("rows", "start", "cost"),
+}
 
 # Documents that are not in docs/benchmarks.
 DOCUMENTS: dict[str, Path] = {"host": Path("docs", "validation_host.md")}
@@ -66,9 +71,9 @@ def _add_agent(parser: argparse.ArgumentParser) -> None:
         "--part",
         action="append",
         default=[],
-        choices=AGENT_PARTS,
         metavar="NAME",
-        help=f"only this experiment of {', '.join(AGENT_PARTS)} (may be repeated)",
+        help="only this (may be repeated) of "
+        + "; ".join(f"{suite}: {', '.join(parts)}" for suite, parts in PARTS.items()),
     )
     group.add_argument(
         "--method", action="append", default=[], metavar="NAME", help="only this (may be repeated)"
@@ -105,6 +110,10 @@ def command(args: argparse.Namespace) -> int:
     from egrl.bench.model_index import models_folder
     from egrl.bench.options import BenchOptions
 
+    for part in args.part:
+        if part not in PARTS.get(args.suite, ()):
+            known = ", ".join(PARTS.get(args.suite, ())) or "none"
+            raise InputError(f"--part {part}: {args.suite} has {known}")
     usual = DOCUMENTS.get(args.suite, Path("docs", "benchmarks", f"{args.suite}.md"))
     out = usual if args.out is None else args.out
     check_writable(args.out)

@@ -11,6 +11,7 @@ from egrl.agents.egrl.folds import FOLDS
 from egrl.bench.random_graphs import random_workload
 from egrl.bench.zero_shot import _fastest, _shots
 from egrl.bench.zero_shot_scale import Scale
+from egrl.bench.zero_shot_start import Start, measure_start
 from egrl.bench.zero_shot_table import Row, document
 
 
@@ -56,7 +57,7 @@ SQUARE = [Scale(500, 1500, 0.05), Scale(5000, 15000, 5.0), Scale(20_000, 60_000,
 
 
 def goals(rows, scale=LINEAR):
-    text = document(rows, scale, {})
+    text = document(rows, scale, {}, {})
     return text[text.index("## Goals") : text.index("## Fold")]
 
 
@@ -80,7 +81,7 @@ def test_goals_that_are_missed():
 
 
 def test_every_row_is_shown_and_what_was_left_out_is_named():
-    text = document([row(Gaps(0.01, 0.0))], LINEAR, {"vgg on tiny": "needs more"})
+    text = document([row(Gaps(0.01, 0.0))], LINEAR, {"vgg on tiny": "needs more"}, {})
     assert "| bert-base | nnp-i | 10 | 1000.0 |" in text
     assert "- vgg on tiny: needs more" in text
     assert text.count("## Fold") == len(FOLDS)
@@ -102,3 +103,19 @@ def test_the_fastest_that_fits_counts(count):
     problem = build_problem(random_workload(30, np.random.default_rng(0)), load_target("nnp-i"))
     outermost = np.zeros((count, problem.tensor_count), np.int8)
     assert _fastest(problem, outermost) == pytest.approx(_fastest(problem, outermost[:1]))
+
+
+def test_what_the_start_saves():
+    starts = {"a on b": Start(0.1, 0.4), "c on d": Start(0.2, None), "e on f": Start(0.3, 0.3)}
+    text = document([row(Gaps(0.0, 0.0))], LINEAR, {}, starts)
+    assert "Faster with the policy in 1 of 2 rows, 2.50 times in the median" in text
+    assert "Reached in 3 rows with it, in 2 without, of 3." in text
+    assert "| c on d | 0.200 | - |" in text
+
+
+def test_start_is_measured_and_a_bound_below_all_is_never_reached():
+    problem = build_problem(random_workload(12, np.random.default_rng(0)), load_target("nnp-i"))
+    start = measure_start(problem, 1.0)
+    assert start.with_s is not None
+    assert start.without_s is not None
+    assert 0 < start.with_s < 5
