@@ -17,9 +17,10 @@ HEAVY = (
 # The command line is an interface: a flag is added here on purpose or not at all.
 FLAGS = {
     "compile": [
-        "model", "--target", "--precision", "--compress", "--calibration", "--max-error", "--placer", "--placer-config",
-        "--budget", "--seed", "--dim", "--constraints", "--evaluator", "--evaluator-repeats",
-        "--evaluator-timeout", "--evaluator-jobs", "--write-problem", "-o", "--out",
+        "model", "--target", "--precision", "--compress", "--calibration", "--max-error",
+        "--placer", "--placer-config", "--budget", "--seed", "--dim", "--constraints",
+        "--evaluator", "--evaluator-repeats", "--evaluator-timeout", "--evaluator-jobs",
+        "--write-problem", "-o", "--out",
     ],
     "simulate": [
         "sources", "--target", "--precision", "--placer", "--budget", "--seed", "--groups", "--dim",
