@@ -195,6 +195,7 @@ def _files(plan: Plan, placed: Placed, target: str) -> dict[str, bytes]:
 
 def _manifest(ready: Prepared, searched: Searched) -> Manifest:
     changed = dict.fromkeys(report.name for report in ready.passes if report.changes)
+    layers = [detail.record for detail in ready.compressed.details]
     return Manifest(
         schema=ARTIFACT_SCHEMA,
         tool_version=version("egrl"),
@@ -209,4 +210,5 @@ def _manifest(ready: Prepared, searched: Searched) -> Manifest:
         execution=ready.compressed.execution,
         onnxruntime_version=onnxruntime.__version__,
         evaluator=msgspec.UNSET if searched.evaluator is None else searched.evaluator.line,
+        compression={GRAPH: layers} if layers else msgspec.UNSET,
     )

@@ -5,6 +5,7 @@ import re
 import msgspec
 
 from graph_ir.errors import InputError
+from runtime.compression import CompressionRecord
 
 ARTIFACT_SCHEMA = 1
 MANIFEST_FILE = "manifest.json"
@@ -81,6 +82,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         onnxruntime_version: that the tool was installed with.
         files: every other file of the folder, by name.
         evaluator: command of the machine that the placer searched on; left out without one.
+        compression: layer by layer what each compression did, by name of the graph; left out where
+            nothing was compressed.
     """
 
     schema: int
@@ -97,6 +100,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     onnxruntime_version: str = ""
     files: dict[str, FileRecord] = {}
     evaluator: str | msgspec.UnsetType = msgspec.UNSET
+    compression: dict[str, list[CompressionRecord]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _SchemaOnly(msgspec.Struct, frozen=True):
@@ -162,6 +166,10 @@ def check_manifest(manifest: Manifest, where: str) -> None:
         for name in graph_files(graph):
             if name not in manifest.files:
                 raise InputError(f"{where}: files: graph {graph!r} needs {name}, not listed")
+    compressed = {} if manifest.compression is msgspec.UNSET else manifest.compression
+    for graph in compressed:
+        if graph not in manifest.graphs:
+            raise InputError(f"{where}: compression: no graph {graph!r}")
     execution = manifest.execution
     if execution.optimization_level not in OPTIMIZATION_LEVELS:
         raise InputError(

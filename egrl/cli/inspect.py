@@ -15,7 +15,10 @@ def add(verbs: Verbs) -> None:
 
 def command(args: argparse.Namespace) -> int:
     """Inspect."""
+    from msgspec import UNSET
+
     from accelerator_sim.units import bytes_text, plain, seconds_text
+    from runtime.compression import summary
     from runtime.load import load_artifact
 
     artifact = load_artifact(args.artifact)
@@ -46,6 +49,9 @@ def command(args: argparse.Namespace) -> int:
             f"{'graph':<10} {graph}: {len(plan.ops)} ops, {len(plan.tensors)} tensors, "
             f"{len(plan.copies)} copies, latency {seconds_text(report.latency_s)}"
         )
-    for name, record in manifest.files.items():
-        print(f"{'file':<10} {name:<24} {bytes_text(record.size_bytes):>10}  {record.sha256[:16]}")
+    for graph, done in ({} if manifest.compression is UNSET else manifest.compression).items():
+        for record in done:
+            print(f"{'compressed':<10} {plain(graph)}: {plain(summary(record))}")
+    for name, file in manifest.files.items():
+        print(f"{'file':<10} {name:<24} {bytes_text(file.size_bytes):>10}  {file.sha256[:16]}")
     return 0

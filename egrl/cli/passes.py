@@ -1,4 +1,4 @@
-"""`egrl passes`: the passes over a model, in the order in which they are applied."""
+"""`egrl passes`: the passes over a model in their order, and the parts of a compression."""
 
 import argparse
 
@@ -15,7 +15,19 @@ def add(verbs: Verbs) -> None:
 def command(args: argparse.Namespace) -> int:
     """List."""
     del args
+    from egrl.compression.registry import (
+        CORRECTIONS,
+        MODEL_METHODS,
+        PREPARATIONS,
+        WEIGHT_METHODS,
+    )
     from graph_ir.passes import PASSES
 
     print(listing(PASSES))
+    print("\n--compress int4:METHOD or int8:METHOD")
+    print(listing({**WEIGHT_METHODS, **MODEL_METHODS}))
+    addons = {**PREPARATIONS, **CORRECTIONS}
+    if addons:
+        print("\nwith +ADDON")
+        print(listing(addons))
     return 0

@@ -90,7 +90,8 @@ def compress(model: Model, asked: Compression) -> Compressed:
         details.append(detail)
     if asked.max_error is not None and error > asked.max_error:
         worst = sorted(
-            (layer for detail in details for layer in detail.layers), key=lambda x: -x.error
+            (layer for detail in details for layer in detail.record.layers),
+            key=lambda layer: -layer.error,
         )
         raise UnmetRequirementError(
             f"{model.source_path}: error {error:.4g} of the outputs exceeds --max-error "
@@ -108,6 +109,6 @@ def _recorded(
         "calibration": source,
         "samples": samples,
         "seed": seed,
-        "layers": len(detail.layers),
-        "skipped": len(detail.skipped),
+        "layers": len(detail.record.layers),
+        "skipped": len(detail.record.skipped),
     }

@@ -1,12 +1,28 @@
-"""Every method of weight quantization by its name on the command line."""
+"""Every part of a compression by its name on the command line, made only when asked for.
+
+The first line of a function's docstring is what `egrl passes` prints.
+"""
 
 from collections.abc import Callable
 
-from graph_ir.compression.method import WeightMethod
-from graph_ir.compression.methods.rtn import Rtn
+from graph_ir.compression.method import Correction, ModelMethod, Preparation, WeightMethod
+
+
+def _rtn() -> WeightMethod:
+    """Round to nearest; no data."""
+    from graph_ir.compression.methods.rtn import Rtn
+
+    return Rtn()
+
 
 WEIGHT_METHODS: dict[str, Callable[[], WeightMethod]] = {
-    "rtn": Rtn,
+    "rtn": _rtn,
 }
+
+MODEL_METHODS: dict[str, Callable[[], ModelMethod]] = {}
+
+PREPARATIONS: dict[str, Callable[[], Preparation]] = {}
+
+CORRECTIONS: dict[str, Callable[[], Correction]] = {}
 
 DEFAULT_METHOD = "rtn"

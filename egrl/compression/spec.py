@@ -62,32 +62,58 @@ def parse_spec(text: str) -> Spec:
 def options_into(spec: Spec, defaults: Mapping[str, T]) -> tuple[dict[str, T], dict[str, str]]:
     """Fields of one or more dataclasses with the options' values in their place.
 
+    A key is the name of a field. Where several parts have a field of that name, the key begins
+    with the part: `lorc-rank=8`.
+
     Args:
         spec: the flag.
-        defaults: dataclass instances by what they are of; a key is taken by the first that has it.
+        defaults: dataclass instances by what they are of.
 
     Returns:
         The instances with their options, and every field as text, resolved, for the manifest.
 
     Raises:
-        InputError: a key that none has, or a value of another type.
+        InputError: a key that none has or several have, or a value of another type.
     """
+    keys = _keys(defaults)
     values: dict[str, dict[str, Any]] = {name: {} for name in defaults}
     for key, text in spec.options:
-        field_name = key.replace("-", "_")
-        owner = next((n for n, d in defaults.items() if field_name in _fields(d)), None)
-        if owner is None:
-            known = sorted({f for d in defaults.values() for f in _fields(d)})
+        owners = keys.get(key.replace("_", "-"), [])
+        if not owners:
+            known = sorted(key for key, owners in keys.items() if len(owners) == 1)
             raise spec.fail(f"{key}: unknown; expected one of {', '.join(known)}")
-        values[owner][field_name] = _value(spec, key, text, _fields(defaults[owner])[field_name])
+        if len(owners) > 1:
+            expected = " or ".join(f"{name}-{key}" for name, _ in owners)
+            raise spec.fail(f"{key}: {len(owners)} parts have it; expected {expected}")
+        name, field = owners[0]
+        values[name][field] = _value(spec, key, text, _fields(defaults[name])[field])
     made: dict[str, T] = {}
     for name, default in defaults.items():
         try:
             made[name] = dataclasses.replace(default, **values[name])  # type: ignore[type-var]
         except InputError as error:
             raise spec.fail(str(error)) from error
-    resolved = {f: str(v) for d in made.values() for f, v in _fields(d).items()}
+    resolved = {
+        key: str(_fields(made[owners[0][0]])[owners[0][1]])
+        for key, owners in keys.items()
+        if len(owners) == 1
+    }
     return made, resolved
+
+
+def _keys(defaults: Mapping[str, object]) -> dict[str, list[tuple[str, str]]]:
+    """Which fields of which parts a key may mean; one that means one field has no prefix."""
+    plain: dict[str, list[tuple[str, str]]] = {}
+    for name, default in defaults.items():
+        for field in _fields(default):
+            plain.setdefault(field.replace("_", "-"), []).append((name, field))
+    prefixed = {
+        f"{name}-{key}": [(name, field)]
+        for key, owners in plain.items()
+        if len(owners) > 1
+        for name, field in owners
+    }
+    return {**plain, **prefixed}
 
 
 def _fields(instance: object) -> dict[str, Any]:

@@ -1,40 +1,26 @@
-"""`int4:` and `int8:`: the weights of matrix products as integers with scales."""
+"""`int4:` and `int8:`: the weights of matrix products as integers with scales.
 
+Preparations, then the method, weight by weight or all together, then corrections. A method that
+needs inputs gets those that the already quantized layers before give.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from egrl.compression.inputs import CalibrationInputs
-from egrl.compression.registry import DEFAULT_METHOD, WEIGHT_METHODS
-from egrl.compression.spec import Spec, options_into
+from egrl.compression.recipe import Recipe, read_recipe
+from egrl.compression.runner import OnnxRuntimeRunner
+from egrl.compression.spec import Spec
 from graph_ir.compression.emit import emit, needed_opset
-from graph_ir.compression.grid import Grid
-from graph_ir.compression.method import WeightMethod
-from graph_ir.compression.sites import Skipped, find_sites
+from graph_ir.compression.grid import F32, Grid, QuantizedWeight
+from graph_ir.compression.method import Data, InputStatistics, ModelMethod, WeightMethod
+from graph_ir.compression.sites import Site, find_sites
 from graph_ir.opset import raise_opset
-
-DEFAULT_BITS = {"int4": 4, "int8": 8}
-
-
-@dataclass(frozen=True, slots=True)
-class LayerRecord:
-    """One quantized weight.
-
-    Attributes:
-        name: of the node that it is a factor of.
-        bits: of its integers.
-        group: input channels that share a scale.
-        stored_bits: of its integers, scales and zero points.
-        elements: of the weight.
-        error: relative root mean square error of the weight.
-    """
-
-    name: str
-    bits: int
-    group: int
-    stored_bits: int
-    elements: int
-    error: float
+from graph_ir.passes.base import PassResult
+from runtime.compression import CompressionRecord, LayerRecord, SkippedRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +28,11 @@ class WeightsRecord:
     """What was done.
 
     Attributes:
-        layers: in the order of the graph.
-        skipped: products that stayed as they were, with the reason.
+        record: for the manifest.
         options: all of them, resolved.
     """
 
-    layers: tuple[LayerRecord, ...]
-    skipped: tuple[Skipped, ...]
+    record: CompressionRecord
     options: dict[str, str]
 
 
@@ -60,37 +44,93 @@ def quantize_weights(
     Raises:
         InputError: an unknown method or option, a weight that is not finite.
     """
-    grid, method, options = _chosen(spec)
-    raise_opset(model, needed_opset(grid.bits), where)
+    recipe = read_recipe(spec)
+    data = Data(
+        calibration.samples, OnnxRuntimeRunner(), calibration.seed, calibration.source != "drawn"
+    )
+    raise_opset(model, needed_opset(recipe.grid.bits), where)
+    elements = constant_sizes(model)[0]
+    notes = [_note(part.name, part.prepare(model, data)) for part in recipe.preparations]
     sites = find_sites(model.graph)
+    grids = {site.name: recipe.grid for site in sites.found}
+    source = model.clone() if recipe.corrections else model
+    kept: dict[str, tuple[F32, QuantizedWeight]] = {}
+    layers = _quantize(model, recipe, sites.found, grids, data, kept)
+    notes += [
+        _note(part.name, part.correct(model, source, kept, data)) for part in recipe.corrections
+    ]
+    record = CompressionRecord(
+        recipe.options["method"],
+        layers,
+        [SkippedRecord(skipped.name, skipped.reason) for skipped in sites.skipped],
+        constant_sizes(model)[1] / max(elements, 1),
+        notes,
+    )
+    return WeightsRecord(record, recipe.options)
+
+
+def _quantize(
+    model: ir.Model,
+    recipe: Recipe,
+    sites: tuple[Site, ...],
+    grids: Mapping[str, Grid],
+    data: Data,
+    kept: dict[str, tuple[F32, QuantizedWeight]],
+) -> list[LayerRecord]:
+    """Puts a quantized weight in the place of every site's; keeps both where corrections want."""
+    method = recipe.method
+    together = method.quantize(model, sites, grids, data) if isinstance(method, ModelMethod) else {}
     layers = []
-    for site in sites.found:
+    for site in sites:
         weight_KN = site.weight_KN()
-        quantized = method.quantize(weight_KN, grid, None)
-        error_KN = quantized.dequantized() - weight_KN
-        scale = float((weight_KN.astype("f8") ** 2).sum()) or 1.0
-        error = (float((error_KN.astype("f8") ** 2).sum()) / scale) ** 0.5
-        layers.append(
-            LayerRecord(
-                site.name, grid.bits, grid.group, quantized.stored_bits, weight_KN.size, error
-            )
-        )
+        if isinstance(method, WeightMethod):
+            quantized = method.quantize(weight_KN, grids[site.name], None)
+        else:
+            quantized = together[site.name]
+        layers.append(layer_record(site.name, weight_KN, quantized, None))
+        if recipe.corrections:
+            kept[site.name] = (weight_KN, quantized)
         emit(site, quantized)
-    return WeightsRecord(tuple(layers), sites.skipped, options)
+    return layers
 
 
-def _chosen(spec: Spec) -> tuple[Grid, WeightMethod, dict[str, str]]:
-    names = spec.methods or (DEFAULT_METHOD,)
-    unknown = [name for name in names if name not in WEIGHT_METHODS]
-    if unknown:
-        raise spec.fail(
-            f"{unknown[0]}: unknown method; expected one of {', '.join(WEIGHT_METHODS)}"
+def _note(name: str, result: PassResult) -> str:
+    return f"{name}: {result.details or f'{result.changes} changes'}"
+
+
+def layer_record(
+    name: str, weight_KN: F32, quantized: QuantizedWeight, inputs: InputStatistics | None
+) -> LayerRecord:
+    """Size and error of a quantized weight."""
+    error_KN = quantized.dequantized() - weight_KN
+    output_error = None
+    if inputs is not None:
+        output_error = _ratio(
+            _through(inputs.gram_KK, error_KN), _through(inputs.gram_KK, weight_KN)
         )
-    if len(names) > 1:
-        raise spec.fail(f"expected one method, got {' and '.join(names)}")
-    defaults = {"grid": Grid(bits=DEFAULT_BITS[spec.family]), "method": WEIGHT_METHODS[names[0]]()}
-    made, resolved = options_into(spec, defaults)
-    grid, method = made["grid"], made["method"]
-    assert isinstance(grid, Grid)
-    assert isinstance(method, WeightMethod)
-    return grid, method, {"method": "+".join(names), **resolved}
+    return LayerRecord(
+        name,
+        quantized.grid.bits,
+        quantized.grid.group,
+        quantized.stored_bits,
+        weight_KN.size,
+        _ratio(float(np.vdot(error_KN, error_KN)), float(np.vdot(weight_KN, weight_KN))),
+        output_error,
+    )
+
+
+def constant_sizes(model: ir.Model) -> tuple[int, int]:
+    """Elements and bits of all constants of a graph."""
+    tensors = [value.const_value for value in model.graph.initializers.values()]
+    elements = sum(tensor.size for tensor in tensors if tensor is not None)
+    bits = sum(tensor.size * tensor.dtype.bitwidth for tensor in tensors if tensor is not None)
+    return elements, bits
+
+
+def _through(gram_KK: np.ndarray, weight_KN: F32) -> float:
+    """Mean square of the product of inputs and weight, over rows and summed over columns."""
+    return float(np.vdot(weight_KN, gram_KK.astype(np.float32) @ weight_KN))
+
+
+def _ratio(square: float, of: float) -> float:
+    return float(np.sqrt(max(square, 0.0) / of)) if of > 0 else float(np.sqrt(max(square, 0.0)))

@@ -1,13 +1,72 @@
-"""What a method of weight quantization is: one function from a weight to a quantized one."""
+"""What a compression is made of: one base method, preparations before it, corrections after it.
+
+Each is a frozen dataclass whose fields are its options on the command line. None of them imports
+an inference engine: a `Runner` is given to them.
+
+Axes: K inner (input channels), N columns (output channels), R rows of the left factor.
+"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graph_ir.compression.grid import F32, Grid, QuantizedWeight
+from graph_ir.compression.sites import Site
+from graph_ir.passes.base import PassResult
+
+Array = NDArray[np.generic]
+Feeds = dict[str, Array]
+Execute = Callable[[Feeds], dict[str, Array]]
+
+
+class Runner(ABC):
+    """Executes models: what the layers below have no engine for."""
+
+    @abstractmethod
+    def open(self, model: ir.Model, outputs: Sequence[str]) -> Execute:
+        """A function from inputs to values.
+
+        It computes what the graph says, in the types that it says. The model may be changed
+        afterwards; the function goes on computing the model as it was.
+
+        Args:
+            model: left as it is.
+            outputs: names of any values of the graph, outputs or not.
+
+        Raises:
+            InputError: the engine refuses the model; the function raises it for inputs that it
+                refuses.
+        """
+
+    def run(
+        self, model: ir.Model, samples: Sequence[Feeds], outputs: Sequence[str]
+    ) -> list[dict[str, Array]]:
+        """The values of every sample, in order; see `open`."""
+        execute = self.open(model, outputs)
+        return [execute(sample) for sample in samples]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a method may look at.
+
+    Attributes:
+        samples: feeds of one inference each; drawn or generated where none were given.
+        runner: executes a model.
+        seed: of everything random.
+        given: whether the samples are the user's. Where they are not, a method must not rely on
+            them being like real ones.
+    """
+
+    samples: tuple[Feeds, ...]
+    runner: Runner
+    seed: int
+    given: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +74,8 @@ class InputStatistics:
     """What a product's left factor was over the calibration inputs.
 
     Attributes:
-        gram_KK: float64, mean over rows of x x^T.
+        gram_KK: float64, mean over rows of x x^T, x being what the already quantized layers before
+            give.
         rows: how many rows were seen.
     """
 
@@ -25,8 +85,6 @@ class InputStatistics:
 
 class WeightMethod(ABC):
     """Chooses integers, scales and zero points of one weight at a time.
-
-    Options are fields of the (frozen dataclass) subclass, given as `key=value` on the command line.
 
     Attributes:
         name: on the command line.
@@ -47,3 +105,80 @@ class WeightMethod(ABC):
             grid: wanted.
             inputs: of the layer; None where the method does not need them.
         """
+
+
+class ModelMethod(ABC):
+    """Chooses integers, scales and zero points of all weights of a model together.
+
+    Attributes:
+        name: on the command line.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def quantize(
+        self, model: ir.Model, sites: Sequence[Site], grids: Mapping[str, Grid], data: Data
+    ) -> dict[str, QuantizedWeight]:
+        """Quantize all weights.
+
+        Args:
+            model: its other constants (norms, biases) may be changed in place; its weights are
+                put in their places by the caller.
+            sites: of the model, in topological order.
+            grids: by name of the site.
+            data: to learn from.
+
+        Returns:
+            The quantized weight of every site, by its name.
+        """
+
+
+class Preparation(ABC):
+    """Rewrites a model, before it is quantized, so that quantization costs less.
+
+    Attributes:
+        name: on the command line.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def prepare(self, model: ir.Model, data: Data) -> PassResult:
+        """Change the model in place; what it computes stays the same.
+
+        Args:
+            model: not quantized yet.
+            data: to learn from.
+        """
+
+
+class Correction(ABC):
+    """Changes a model after its weights were quantized, so that it is closer to its source.
+
+    Attributes:
+        name: on the command line.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def correct(
+        self,
+        model: ir.Model,
+        source: ir.Model,
+        quantized: Mapping[str, tuple[F32, QuantizedWeight]],
+        data: Data,
+    ) -> PassResult:
+        """Change the model in place.
+
+        Args:
+            model: with quantized weights.
+            source: the same model, prepared but not quantized; left as it is.
+            quantized: by name of the site, its weight `[K, N]` before and after.
+            data: to learn from.
+        """
+
+
+Method = WeightMethod | ModelMethod
+AddOn = Preparation | Correction

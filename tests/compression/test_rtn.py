@@ -78,7 +78,7 @@ def test_product_is_fused_and_computes_with_the_quantized_weight(tmp_path, gemm,
     x = np.random.default_rng(1).standard_normal((4, 100)).astype(np.float32)
     source = product_model(100, 48, gemm=gemm)
     weight, bias = (onnx.numpy_helper.to_array(i) for i in source.graph.initializer)
-    grid = done.details[0].layers[0]
+    grid = done.details[0].record.layers[0]
     quantized = Rtn().quantize(
         np.ascontiguousarray(weight.T) if gemm else weight,
         Grid(grid.bits, grid.group, "symmetric=false" not in options),

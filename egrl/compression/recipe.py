@@ -1,0 +1,67 @@
+"""What `--compress int4:METHOD+ADDON,key=value` asks for: its parts with their options."""
+
+from dataclasses import dataclass
+
+from egrl.compression.registry import (
+    CORRECTIONS,
+    DEFAULT_METHOD,
+    MODEL_METHODS,
+    PREPARATIONS,
+    WEIGHT_METHODS,
+)
+from egrl.compression.spec import Spec, options_into
+from graph_ir.compression.grid import Grid
+from graph_ir.compression.method import Correction, Method, Preparation
+
+DEFAULT_BITS = {"int4": 4, "int8": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The parts of one compression.
+
+    Attributes:
+        grid: of the weights, unless a site has its own.
+        preparations: in the order given.
+        method: the one base method.
+        corrections: in the order given.
+        options: all of them, resolved, as text.
+    """
+
+    grid: Grid
+    preparations: tuple[Preparation, ...]
+    method: Method
+    corrections: tuple[Correction, ...]
+    options: dict[str, str]
+
+
+def read_recipe(spec: Spec) -> Recipe:
+    """The parts that a flag names; add-ons may stand before or behind the method.
+
+    Raises:
+        InputError: an unknown or repeated part, two methods, an option that none has.
+    """
+    names = spec.methods or (DEFAULT_METHOD,)
+    registries = (WEIGHT_METHODS, MODEL_METHODS, PREPARATIONS, CORRECTIONS)
+    for name in names:
+        if not any(name in registry for registry in registries):
+            known = ", ".join(known for registry in registries for known in registry)
+            raise spec.fail(f"{name}: unknown method; expected one of {known}")
+        if names.count(name) > 1:
+            raise spec.fail(f"{name}: given twice")
+    methods = [name for name in names if name in WEIGHT_METHODS or name in MODEL_METHODS]
+    if len(methods) > 1:
+        raise spec.fail(f"expected one method, got {' and '.join(methods)}")
+    base = methods[0] if methods else DEFAULT_METHOD
+    defaults: dict[str, object] = {"grid": Grid(bits=DEFAULT_BITS[spec.family])}
+    for name in (base, *(name for name in names if name != base)):
+        defaults[name] = next(registry[name]() for registry in registries if name in registry)
+    made, resolved = options_into(spec, defaults)
+    method, grid = made[base], made["grid"]
+    assert isinstance(method, Method)
+    assert isinstance(grid, Grid)
+    parts = [made[name] for name in names if name != base]
+    preparations = tuple(part for part in parts if isinstance(part, Preparation))
+    corrections = tuple(part for part in parts if isinstance(part, Correction))
+    text = "+".join((*(p.name for p in preparations), base, *(c.name for c in corrections)))
+    return Recipe(grid, preparations, method, corrections, {"method": text, **resolved})
