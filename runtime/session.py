@@ -83,6 +83,10 @@ def make_session(
     options.intra_op_num_threads = execution.intra_op_threads if threads is None else threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    # Without VNNI, products of unsigned and signed bytes saturate in 16 bits; such a CPU then
+    # takes signed weights as unsigned ones where they need 8 bits, and computes what the graph
+    # says. Elsewhere, and for weights of 7 bits, it changes nothing.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     if execution.accuracy_level is not None:
         options.add_session_config_entry(
             "session.qdq_matmulnbits_accuracy_level", str(execution.accuracy_level)
