@@ -1,6 +1,6 @@
 """`auto`: a portfolio; never worse than what any of its members found in the same run.
 
-The trained policy and the references give a start. The exact program then runs in a process of its
+The references and the trained policy give a start. The exact program then runs in a process of its
 own, from that start, while local search improves it here; what either finds is the other's bar, and
 the program's bound ends the run early when the best placement is proven good enough. With a budget
 of evaluations everything runs in turn in this process, so that the same seed gives the same bytes.
@@ -75,9 +75,9 @@ class Auto(Placer):
         search = session.search
         bound_s = floor_seconds(problem)
         try:
+            _offer_references(session, rng)
             if self.policy is not None:
                 _offer_policy(session, self.policy, rng)
-            _offer_references(session, rng)
             exact = _program(search)
             improver = Improver(session)
             if budget.seconds is None:

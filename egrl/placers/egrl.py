@@ -6,6 +6,7 @@ learner finds out from all measurements how it differs from the engine, and plan
 (`egrl/agents/egrl/unknown.py`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,6 +94,9 @@ class Egrl(Placer):
             engine = self.evaluator is None
             budget = Budget(evaluations=DEFAULT_EVALUATIONS if engine else config.evaluations)
         search = Search(problem, budget, progress, self.evaluator)
+        if self.evaluator is None and budget.evaluations is None and self.seeds:
+            for found in _references(problem, rng):  # Where time counts, something is held early.
+                search.offer(found.homes_T, found.latency_s)
         decoder = build_decoder(problem)
         if self.evaluator is not None:
             self.learner(search, decoder, rng).run()
@@ -146,12 +150,16 @@ class Egrl(Placer):
         found = list(first_PT)
         if self.start_T is not None:
             found.append(np.array(self.start_T, np.int8))
-        for reference in REFERENCES:
-            try:
-                found.append(reference().place(problem, Budget(evaluations=1), rng).homes_T)
-            except UnmetRequirementError:
-                continue  # This rule finds nothing feasible here; others may.
-        return found
+        return [*found, *(reference.homes_T for reference in _references(problem, rng))]
+
+
+def _references(problem: PlacementProblem, rng: np.random.Generator) -> Iterator[PlacerResult]:
+    """What the references give, one after another."""
+    for reference in REFERENCES:
+        try:
+            yield reference().place(problem, Budget(evaluations=1), rng)
+        except UnmetRequirementError:
+            continue  # This rule finds nothing feasible here; others may.
 
 
 def _try(search: Search, rectifier: Rectifier, homes_PT: I8) -> None:
