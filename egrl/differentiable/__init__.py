@@ -1,0 +1,1 @@
+"""ONNX graphs in torch: what a graph computes, with gradients."""

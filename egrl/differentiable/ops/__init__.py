@@ -1,0 +1,1 @@
+"""Operators in torch, a file for each family."""
