@@ -15,13 +15,22 @@ def _rtn() -> WeightMethod:
     return Rtn()
 
 
+def _rotate() -> Preparation:
+    """Rotation of the residual stream by a seeded orthogonal matrix, folded into the weights."""
+    from graph_ir.compression.rotate import Rotate
+
+    return Rotate()
+
+
 WEIGHT_METHODS: dict[str, Callable[[], WeightMethod]] = {
     "rtn": _rtn,
 }
 
 MODEL_METHODS: dict[str, Callable[[], ModelMethod]] = {}
 
-PREPARATIONS: dict[str, Callable[[], Preparation]] = {}
+PREPARATIONS: dict[str, Callable[[], Preparation]] = {
+    "rotate": _rotate,
+}
 
 CORRECTIONS: dict[str, Callable[[], Correction]] = {}
 
