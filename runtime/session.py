@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
@@ -86,7 +88,8 @@ def make_session(
     # Without VNNI, products of unsigned and signed bytes saturate in 16 bits; such a CPU then
     # takes signed weights as unsigned ones where they need 8 bits, and computes what the graph
     # says. Elsewhere, and for weights of 7 bits, it changes nothing.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    if execution.optimization_level in ("disable", "basic") or not _has_blocked_bytes(model):
+        options.add_session_config_entry("session.x64quantprecision", "1")
     if execution.accuracy_level is not None:
         options.add_session_config_entry(
             "session.qdq_matmulnbits_accuracy_level", str(execution.accuracy_level)
@@ -99,6 +102,29 @@ def make_session(
     except ORT_ERRORS as error:
         where = "model" if isinstance(model, bytes) else str(model)
         raise InputError(f"{where}: onnxruntime cannot load it: {one_line(error)}") from error
+
+
+def _has_blocked_bytes(model: Path | bytes) -> bool:
+    """Whether signed bytes are dequantized in blocks without zero points.
+
+    Taken as unsigned ones, onnxruntime 1.31 gives them one zero point for all blocks, and then
+    refuses to run them.
+    """
+    try:
+        data = model if isinstance(model, bytes) else model.read_bytes()
+        if b"block_size" not in data:
+            return False
+        graph = onnx.ModelProto.FromString(data).graph
+    except (OSError, DecodeError):
+        return False  # it says why when it cannot load it
+    bytes_held = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.INT8}
+    return any(
+        node.op_type == "DequantizeLinear"
+        and node.input[0] in bytes_held
+        and not any(node.input[2:])
+        and any(a.name == "block_size" and a.i > 0 for a in node.attribute)
+        for node in graph.node
+    )
 
 
 def run_session(session: ort.InferenceSession, feeds: Mapping[str, Array]) -> dict[str, Array]:

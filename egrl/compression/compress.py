@@ -14,8 +14,6 @@ from runtime.manifest import Execution, PassRecord
 FAMILIES = {"int4": quantize_weights, "int8": quantize_weights}
 
 LOSSLESS_EXECUTION = Execution()
-# Activations as int8 inside the fused product: the only level that is fast on x86.
-FUSED_ACCURACY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +77,16 @@ def compress(model: Model, asked: Compression) -> Compressed:
         else read_calibration(Path(asked.calibration), graph, asked.seed)
     )
     expected = run_samples(model.graph_model, inputs.samples, LOSSLESS_EXECUTION)
-    execution = Execution(accuracy_level=FUSED_ACCURACY)
+    execution = LOSSLESS_EXECUTION
     records, details, error = [], [], 0.0
     for spec in specs:
         detail = FAMILIES[spec.family](model.graph_model, spec, inputs, model.source_path)
+        if execution.accuracy_level not in (None, detail.accuracy):
+            raise spec.fail(
+                f"accuracy={detail.accuracy}: expected {execution.accuracy_level} as of the "
+                "compression before; an artifact has one accuracy"
+            )
+        execution = Execution(accuracy_level=detail.accuracy)
         got = run_samples(model.graph_model, inputs.samples, execution)
         error = relative_error(expected, got)
         options = _recorded(spec, detail, inputs.source, len(inputs.samples), asked.seed)

@@ -10,8 +10,10 @@ from egrl.compression.registry import (
     WEIGHT_METHODS,
 )
 from egrl.compression.spec import Spec, options_into
+from graph_ir.compression.execution_options import WholeGraph
 from graph_ir.compression.grid import Grid
 from graph_ir.compression.method import Correction, Method, Preparation
+from graph_ir.errors import InputError
 
 DEFAULT_BITS = {"int4": 4, "int8": 8}
 
@@ -25,6 +27,7 @@ class Recipe:
         preparations: in the order given.
         method: the one base method.
         corrections: in the order given.
+        whole: embeddings, and how the graph is executed.
         options: all of them, resolved, as text.
     """
 
@@ -32,6 +35,7 @@ class Recipe:
     preparations: tuple[Preparation, ...]
     method: Method
     corrections: tuple[Correction, ...]
+    whole: WholeGraph
     options: dict[str, str]
 
 
@@ -39,7 +43,8 @@ def read_recipe(spec: Spec) -> Recipe:
     """The parts that a flag names; add-ons may stand before or behind the method.
 
     Raises:
-        InputError: an unknown or repeated part, two methods, an option that none has.
+        InputError: an unknown or repeated part, two methods, an option that none has, a grid that
+            onnxruntime has no fast product for.
     """
     names = spec.methods or (DEFAULT_METHOD,)
     registries = (WEIGHT_METHODS, MODEL_METHODS, PREPARATIONS, CORRECTIONS)
@@ -54,14 +59,20 @@ def read_recipe(spec: Spec) -> Recipe:
         raise spec.fail(f"expected one method, got {' and '.join(methods)}")
     base = methods[0] if methods else DEFAULT_METHOD
     defaults: dict[str, object] = {"grid": Grid(bits=DEFAULT_BITS[spec.family])}
+    defaults["graph"] = WholeGraph()
     for name in (base, *(name for name in names if name != base)):
         defaults[name] = next(registry[name]() for registry in registries if name in registry)
     made, resolved = options_into(spec, defaults)
-    method, grid = made[base], made["grid"]
+    method, grid, whole = made[base], made["grid"], made["graph"]
     assert isinstance(method, Method)
     assert isinstance(grid, Grid)
+    assert isinstance(whole, WholeGraph)
+    try:
+        whole.check(grid)
+    except InputError as error:
+        raise spec.fail(str(error)) from error
     parts = [made[name] for name in names if name != base]
     preparations = tuple(part for part in parts if isinstance(part, Preparation))
     corrections = tuple(part for part in parts if isinstance(part, Correction))
     text = "+".join((*(p.name for p in preparations), base, *(c.name for c in corrections)))
-    return Recipe(grid, preparations, method, corrections, {"method": text, **resolved})
+    return Recipe(grid, preparations, method, corrections, whole, {"method": text, **resolved})

@@ -14,10 +14,13 @@ from egrl.compression.inputs import CalibrationInputs
 from egrl.compression.recipe import Recipe, read_recipe
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.spec import Spec
+from graph_ir.compression.embedding import emit_table, find_tables
 from graph_ir.compression.emit import emit, needed_opset
 from graph_ir.compression.grid import F32, Grid, QuantizedWeight
 from graph_ir.compression.method import Data, InputStatistics, ModelMethod, WeightMethod
+from graph_ir.compression.methods.rtn import Rtn
 from graph_ir.compression.sites import Site, find_sites
+from graph_ir.onnx_values import node_name
 from graph_ir.opset import raise_opset
 from graph_ir.passes.base import PassResult
 from runtime.compression import CompressionRecord, LayerRecord, SkippedRecord
@@ -30,10 +33,12 @@ class WeightsRecord:
     Attributes:
         record: for the manifest.
         options: all of them, resolved.
+        accuracy: of onnxruntime's fused products.
     """
 
     record: CompressionRecord
     options: dict[str, str]
+    accuracy: int = 4
 
 
 def quantize_weights(
@@ -46,11 +51,16 @@ def quantize_weights(
     """
     recipe = read_recipe(spec)
     data = Data(
-        calibration.samples, OnnxRuntimeRunner(), calibration.seed, calibration.source != "drawn"
+        calibration.samples,
+        OnnxRuntimeRunner(),
+        calibration.seed,
+        calibration.source != "drawn",
+        recipe.grid,
     )
     raise_opset(model, needed_opset(recipe.grid.bits), where)
     elements = constant_sizes(model)[0]
     notes = [_note(part.name, part.prepare(model, data)) for part in recipe.preparations]
+    tables, passed_over = _quantize_tables(model, recipe)
     sites = find_sites(model.graph)
     grids = {site.name: recipe.grid for site in sites.found}
     source = model.clone() if recipe.corrections else model
@@ -59,14 +69,37 @@ def quantize_weights(
     notes += [
         _note(part.name, part.correct(model, source, kept, data)) for part in recipe.corrections
     ]
+    notes += [
+        f"{site.name}: tied to {', '.join(node_name(node) for node in site.tables)}, stored once"
+        for site in sites.found
+        if site.tables
+    ]
     record = CompressionRecord(
         recipe.options["method"],
-        layers,
-        [SkippedRecord(skipped.name, skipped.reason) for skipped in sites.skipped],
+        [*tables, *layers],
+        [*passed_over, *(SkippedRecord(each.name, each.reason) for each in sites.skipped)],
         constant_sizes(model)[1] / max(elements, 1),
         notes,
     )
-    return WeightsRecord(record, recipe.options)
+    return WeightsRecord(record, recipe.options, recipe.whole.accuracy)
+
+
+def _quantize_tables(
+    model: ir.Model, recipe: Recipe
+) -> tuple[list[LayerRecord], list[SkippedRecord]]:
+    """Puts quantized embeddings in the place of those that no product shares, to the nearest."""
+    tables = find_tables(model.graph, find_sites(model.graph).found)
+    grid = recipe.whole.embedding_grid(recipe.grid)
+    if grid is None:
+        reason = "embeddings=float leaves it"
+        return [], [SkippedRecord(table.name, reason) for table in tables.found]
+    layers = []
+    for table in tables.found:
+        weight_KN = table.weight_KN()
+        quantized = Rtn().quantize(weight_KN, grid)
+        layers.append(layer_record(table.name, weight_KN, quantized, None))
+        emit_table(table, quantized)
+    return layers, [SkippedRecord(skipped.name, skipped.reason) for skipped in tables.skipped]
 
 
 def _quantize(
