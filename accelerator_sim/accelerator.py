@@ -107,6 +107,23 @@ class Streaming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
+class Dequantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which unit widens weights whose scales differ along the summed axis (groups of channels).
+
+    Attributes:
+        unit: `streamed`: a decoder on the way to the matrix unit does it and costs no time;
+            `vector`: the vector unit does, one operation an element.
+    """
+
+    unit: Literal["streamed", "vector"] = "streamed"
+    source: str = ""
+    assumed: bool = False
+    reason: str = ""
+
+
+STREAMED = Dequantize(assumed=True, reason="a weight decoder keeps up with the matrix unit")
+
+
 class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Energy that is not spent in the memories.
 
@@ -162,6 +179,7 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tiers: at least one.
         serial_units: the matrix and the vector work of an op take turns, as on a processor;
             otherwise they overlap.
+        dequantize: unit that widens compressed weights.
     """
 
     schema: int
@@ -187,6 +205,7 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     groups: int = 1
     streamed_views: list[str] = []
     serial_units: bool = False
+    dequantize: Dequantize = STREAMED
 
     @property
     def core_count(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from accelerator_sim.accelerator import Accelerator, Home
+from accelerator_sim.cost.dequantize import dequantize_ops, mac_energy_j
 from accelerator_sim.cost.mac_array.rates import relative_rate
 from accelerator_sim.cost.traffic import (
     OperandUse,
@@ -327,12 +328,12 @@ def _energy(accelerator: Accelerator, priced: list[_PricedOp], latency_s: float)
     energy = accelerator.energy.leakage_w.value * latency_s / accelerator.groups
     for this in priced:
         for work in this.op.mac_work:
-            pair = f"{work.left_type}*{work.right_type}"
             if accelerator.mac_array is None:
                 energy += 2.0 * work.macs * accelerator.energy.vector_op_j.value
             else:
-                energy += work.macs * accelerator.energy.mac_j[pair].value
-        energy += this.op.vector_ops * accelerator.energy.vector_op_j.value
+                energy += work.macs * mac_energy_j(accelerator, work.left_type, work.right_type)
+        vector_ops = this.op.vector_ops + dequantize_ops(this.op, accelerator)
+        energy += vector_ops * accelerator.energy.vector_op_j.value
         for use in this.uses:
             for k, tier in enumerate(accelerator.tiers):
                 energy += moved_bytes(use, k, accelerator) * tier.energy_j_per_byte.value

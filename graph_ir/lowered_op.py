@@ -9,6 +9,7 @@ from graph_ir.datatypes import BITS, stored_bytes
 from graph_ir.errors import InputError
 from graph_ir.fusion.groups import Group, Reading
 from graph_ir.onnx_values import is_constant, op_key, shape_of, value_name
+from graph_ir.op_rules.dequantize_cost import FUSED_DEQUANTIZING, dequantize_ops
 from graph_ir.op_rules.facts import OperandFacts, OpFacts
 from graph_ir.op_rules.rules import RULES
 from graph_ir.op_rules.vector_cost import vector_ops
@@ -145,7 +146,24 @@ def lower_op(table: TensorTable, at: int, group: Group) -> Op:
         layout=facts.layout,
         execution_type=work[0].left_type if work else table.execution_type,
         window=facts.window,
+        dequantize_ops=_dequantize_ops(group, facts),
     )
+
+
+def _dequantize_ops(group: Group, facts: OpFacts) -> int:
+    """Work of widening weights; of those that are looked up, the rows that are touched."""
+    total = 0
+    for reading in group.readings:
+        if reading.beside:
+            continue
+        how = _how(reading, facts)
+        for node in group.nodes:
+            if node.inputs and node.inputs[0] is reading.owner:
+                count = dequantize_ops(node)
+                if how.touched_elements is not None:
+                    count = count * how.touched_elements // max(1, reading.elements)
+                total += count
+    return total + sum(dequantize_ops(n) for n in group.core if op_key(n) in FUSED_DEQUANTIZING)
 
 
 def _facts(table: TensorTable, group: Group) -> tuple[OpFacts, int]:

@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graph_ir.errors import InputError
-from graph_ir.onnx_values import data_type_of, is_constant, value_name
+from graph_ir.onnx_values import data_type_of, is_constant, op_key, value_name
 
 _INT32 = np.iinfo(np.int32)
 
@@ -34,8 +34,17 @@ FLOAT_TYPES: frozenset[ir.DataType] = frozenset(
 )
 
 
+# Constants of these types that only scale compressed weights.
+SCALE_TYPES: dict[ir.DataType, str] = {
+    ir.DataType.FLOAT16: "fp16",
+    ir.DataType.BFLOAT16: "bf16",
+}
+
+
 def stored_type(value: ir.Value, execution_type: str) -> str:
     """The key of `graph_ir.datatypes.BITS` for a value.
+
+    Scales of compressed weights are kept as they are, whatever type computes with the weights.
 
     Args:
         value: of a loaded model.
@@ -45,6 +54,8 @@ def stored_type(value: ir.Value, execution_type: str) -> str:
         InputError: for types that no accelerator stores (strings, complex numbers).
     """
     data_type = data_type_of(value)
+    if data_type in SCALE_TYPES and _is_scale(value):
+        return SCALE_TYPES[data_type]
     if data_type in FLOAT_TYPES:
         return execution_type
     fixed = FIXED_TYPES.get(data_type)
@@ -55,6 +66,21 @@ def stored_type(value: ir.Value, execution_type: str) -> str:
     if data_type in (ir.DataType.INT64, ir.DataType.UINT64) and _exceeds_int32(value):
         return "int64"
     return fixed
+
+
+def _is_scale(value: ir.Value) -> bool:
+    """True for a constant that is nothing but the scale of DequantizeLinear, through casts."""
+    if not is_constant(value) or not value.uses():
+        return False
+    pending = list(value.uses())
+    while pending:
+        node, index = pending.pop()
+        if node.op_type == "DequantizeLinear" and index == 1:
+            continue
+        if op_key(node) != "Cast" or node.outputs[0].is_graph_output():
+            return False
+        pending.extend(node.outputs[0].uses())
+    return True
 
 
 def _exceeds_int32(value: ir.Value) -> bool:

@@ -189,6 +189,9 @@ class Op:
         layout: what the op family wants its activations stored as: "mac", "vector", "linear".
         execution_type: type of its arithmetic.
         window: of a pooling of at most two dimensions.
+        dequantize_ops: elementary operations that widen weights whose scales differ along the
+            summed axis; a weight decoder or the vector unit does them, as the target has it.
+            Scales of whole output channels are applied to the result.
     """
 
     name: str
@@ -202,6 +205,7 @@ class Op:
     layout: str
     execution_type: str
     window: Window | None = None
+    dequantize_ops: int = 0
 
     @property
     def macs(self) -> int:

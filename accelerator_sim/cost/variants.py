@@ -7,6 +7,7 @@ loop orders there are.
 from dataclasses import dataclass, replace
 
 from accelerator_sim.accelerator import Accelerator
+from accelerator_sim.cost.dequantize import shared_dequantize_ops
 from accelerator_sim.cost.mac_array import array_cycles
 from accelerator_sim.cost.mac_array.ethos_u import (
     Access,
@@ -151,6 +152,7 @@ def _variants_of_split(
                 vector_ops = 0.0
                 cycles += _addend_elements(op) / _lanes(op, accelerator, OpFamily.ELEMENTWISE)
         mac_s = cycles / (_mac_rate(op, accelerator.mac_array) * clock_hz)
+    vector_ops += shared_dequantize_ops(op, accelerator, split, cores)
     vector_s = vector_ops / (cores * _lanes(op, accelerator) * clock_hz)
     if accelerator.serial_units and mac_s > 0.0:
         # One unit does both: all of it counts as the matrix product's time.

@@ -25,11 +25,18 @@ def pair_rate(array: MacArray, work: MacWork) -> float:
     Raises:
         InputError: the accelerator file gives none.
     """
-    pair = f"{work.left_type}*{work.right_type}"
-    if pair not in array.relative_rate:
-        known = ", ".join(sorted(array.relative_rate))
-        raise InputError(f"data types: the matrix unit has no rate for {pair}; it has {known}")
-    return array.relative_rate[pair].value
+    # A narrow weight is widened on the way in, at last to the activation's type.
+    stored = ("int2", "int4", "int8")
+    right = work.right_type
+    wider = (*stored[stored.index(right) + 1 :], work.left_type) if right in stored else ()
+    for kind in (right, *wider):
+        rate = array.relative_rate.get(f"{work.left_type}*{kind}")
+        if rate is not None:
+            return rate.value
+    known = ", ".join(sorted(array.relative_rate))
+    raise InputError(
+        f"data types: the matrix unit has no rate for {work.left_type}*{right}; it has {known}"
+    )
 
 
 def tile_cycles(array: MacArray, work: MacWork, rows: int, columns: int) -> float:

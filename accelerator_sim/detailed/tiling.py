@@ -123,6 +123,10 @@ def tilings_of(
     pooled = _pooled(op, sharing, array)
     if pooled > 0.0:
         vector_ops = 0.0
+    if accelerator.dequantize.unit == "vector" or array is None:
+        # Cores that share rows widen the whole weight each.
+        copies = sharing.active if sharing.split is Split.ROWS else 1
+        vector_ops += op.dequantize_ops * copies
     vector = _vector_cycles(op, vector_ops / sharing.active, accelerator)
     buffer = accelerator.tile_buffer_bytes.value
     return [

@@ -6,6 +6,7 @@ from math import fsum
 import msgspec
 
 from accelerator_sim.accelerator import Accelerator
+from accelerator_sim.cost.mac_array.rates import relative_rate
 from accelerator_sim.html.energy_parts import energy_parts
 from accelerator_sim.html.limits import MAX_OPS, drawn, short, shown
 from accelerator_sim.html.memory_data import memory_data
@@ -127,7 +128,9 @@ def _roofs(problem: PlacementProblem) -> Json:
         f"{work.left_type}*{work.right_type}" for op in problem.workload.ops for work in op.mac_work
     }
     full = accelerator.core_count * array.macs_per_cycle * accelerator.clock_hz.value
-    rates: Mapping[str, float] = {p: array.relative_rate[p].value * full for p in sorted(pairs)}
+    rates: Mapping[str, float] = {
+        pair: relative_rate(array, *pair.split("*")) * full for pair in sorted(pairs)
+    }
     return {"peaks": [[pair, rate] for pair, rate in rates.items()]}
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import fsum
 
 from accelerator_sim.accelerator import Accelerator
+from accelerator_sim.cost.dequantize import dequantize_ops, mac_energy_j
 from accelerator_sim.cost.traffic import OperandUse, operand_use
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.reference_engine import moved_bytes
@@ -99,7 +100,8 @@ def _arithmetic(problem: PlacementProblem) -> tuple[float, float]:
             if problem.accelerator.mac_array is None:
                 vector.append(2.0 * work.macs * energy.vector_op_j.value)
             else:
-                pair = f"{work.left_type}*{work.right_type}"
-                mac.append(work.macs * energy.mac_j[pair].value)
-        vector.append(op.vector_ops * energy.vector_op_j.value)
+                joules = mac_energy_j(problem.accelerator, work.left_type, work.right_type)
+                mac.append(work.macs * joules)
+        vector_ops = op.vector_ops + dequantize_ops(op, problem.accelerator)
+        vector.append(vector_ops * energy.vector_op_j.value)
     return fsum(mac), fsum(vector)

@@ -67,6 +67,8 @@ def problems_of(a: Accelerator) -> Iterator[tuple[str, str]]:
     if not 1 <= a.layout_channels <= LARGEST_QUANTUM:
         expected = f"expected 1 to {LARGEST_QUANTUM}"
         yield "layout_channels", f"{expected}, got {a.layout_channels}"
+    if not a.dequantize.source and not (a.dequantize.assumed and a.dequantize.reason):
+        yield "dequantize.source", "expected a source, or assumed = true with a reason"
     yield from _tier_problems(a)
     yield from stream_problems(a.tiers)
     yield from ethos_u_problems(a)

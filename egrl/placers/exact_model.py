@@ -27,7 +27,7 @@ from graph_ir.errors import UnmetRequirementError
 MIB = float(1 << 20)
 
 
-def _unit_bytes(room_bytes: float) -> float:
+def unit_bytes(room_bytes: float) -> float:
     """What bytes of a memory are counted in: the solver takes 1e-6 of it for nothing."""
     return min(MIB, max(1.0, room_bytes))
 
@@ -99,14 +99,14 @@ def build_model(problem: PlacementProblem, max_columns: int) -> PlacementModel:
         home_columns[tensor] = [(home, linear.column(0.0, 1.0, True)) for home in homes]
         linear.row([(column, 1.0) for _, column in home_columns[tensor]], 1.0, 1.0)
     ring = linear.column(0.0, 1.0, True)
-    _add_capacity(problem, linear, home_columns, ring)
+    add_capacity(problem, linear, home_columns, ring)
     durations = _add_ops(linear, hulls, home_columns, time_unit_s)
-    _add_streams(problem, linear, hulls, durations, ring, time_unit_s)
+    add_streams(problem, linear, hulls, durations, ring, time_unit_s)
     return PlacementModel(linear, time_unit_s, home_columns)
 
 
 @dataclass(frozen=True, slots=True)
-class _OpColumns:
+class OpColumns:
     """Columns of one op: its duration and the weights of its combinations."""
 
     duration: int
@@ -118,7 +118,7 @@ def _add_ops(
     hulls: list[OpHull],
     home_columns: dict[int, list[tuple[int, int]]],
     time_unit_s: float,
-) -> list[_OpColumns]:
+) -> list[OpColumns]:
     result = []
     for hull in hulls:
         duration = linear.column(1.0)
@@ -131,11 +131,11 @@ def _add_ops(
                 linear.row([*terms, (column, -1.0)], 0.0, 0.0)
         terms = [(w, -e / time_unit_s) for w, e in zip(weights, hull.early_C, strict=True)]
         linear.row([(duration, 1.0), *terms], 0.0, np.inf)
-        result.append(_OpColumns(duration, weights))
+        result.append(OpColumns(duration, weights))
     return result
 
 
-def _add_capacity(
+def add_capacity(
     problem: PlacementProblem,
     linear: LinearModel,
     home_columns: dict[int, list[tuple[int, int]]],
@@ -200,7 +200,7 @@ def _add_residents(
 ) -> tuple[int, float]:
     """A column for the bytes of a tier that are taken all the time, and the most that it can be."""
     arrays = problem.arrays
-    unit = _unit_bytes(arrays.capacity_bytes_L[tier])
+    unit = unit_bytes(arrays.capacity_bytes_L[tier])
     terms = [
         (column, float(arrays.size_bytes_TH[tensor, home]) / unit)
         for tensor in residents
@@ -225,7 +225,7 @@ def _capacity_row(
     fixed_bytes: int,
 ) -> None:
     arrays = problem.arrays
-    unit = _unit_bytes(arrays.capacity_bytes_L[tier])
+    unit = unit_bytes(arrays.capacity_bytes_L[tier])
     terms = [
         (column, float(arrays.size_bytes_TH[tensor, home]) / unit)
         for tensor in live
@@ -238,11 +238,11 @@ def _capacity_row(
         linear.row([(total, 1.0), *terms], -np.inf, capacity)
 
 
-def _add_streams(
+def add_streams(
     problem: PlacementProblem,
     linear: LinearModel,
     hulls: list[OpHull],
-    columns: list[_OpColumns],
+    columns: list[OpColumns],
     ring: int,
     time_unit_s: float,
 ) -> None:
@@ -250,7 +250,7 @@ def _add_streams(
     arrays = problem.arrays
     tiers = len(arrays.capacity_bytes_L)
     ahead = arrays.prefetch_ops
-    ring_unit = _unit_bytes(arrays.ring_bytes)
+    ring_unit = unit_bytes(arrays.ring_bytes)
     passing: dict[tuple[int, int], list[int]] = {}
     late: dict[tuple[int, int], list[int]] = {}
     early: list[list[int]] = [[] for _ in hulls]

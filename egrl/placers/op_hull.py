@@ -68,10 +68,15 @@ class OpTable:
 def op_hulls(problem: PlacementProblem) -> list[OpHull]:
     """A hull per op; undecided tensors take whatever home is best for each quantity."""
     tables = [op_table(problem, op) for op in range(problem.op_count)]
+    undecided = undecided_tensors(problem, tables)
+    return [project(problem, table, undecided) for table in tables]
+
+
+def undecided_tensors(problem: PlacementProblem, tables: list["OpTable"]) -> frozenset[int]:
+    """The tensors whose homes hardly matter, all of them together."""
     effects = np.zeros(problem.tensor_count)
-    op_effects = [_effects(table) for table in tables]
-    for table, effect in zip(tables, op_effects, strict=True):
-        for tensor, seconds in zip(table.tensors, effect, strict=True):
+    for table in tables:
+        for tensor, seconds in zip(table.tensors, _effects(table), strict=True):
             effects[tensor] += seconds
     allowance = NEGLIGIBLE_SHARE * floor_seconds(problem)
     undecided: set[int] = set()
@@ -80,10 +85,7 @@ def op_hulls(problem: PlacementProblem) -> list[OpHull]:
             break
         allowance -= effects[tensor]
         undecided.add(tensor)
-    return [
-        _project(problem, table, effect, undecided)
-        for table, effect in zip(tables, op_effects, strict=True)
-    ]
+    return frozenset(undecided)
 
 
 def floor_seconds(problem: PlacementProblem) -> float:
@@ -167,9 +169,9 @@ def _effects(table: OpTable) -> list[float]:
     ]
 
 
-def _project(
-    problem: PlacementProblem, table: OpTable, effects: list[float], undecided: set[int]
-) -> OpHull:
+def project(problem: PlacementProblem, table: OpTable, undecided: frozenset[int]) -> OpHull:
+    """The hull of one op's table over the tensors that are decided."""
+    effects = _effects(table)
     kept = [axis for axis, tensor in enumerate(table.tensors) if tensor not in undecided]
     kept.sort(key=lambda axis: (-effects[axis], axis))
     while kept and np.prod([len(table.homes[axis]) for axis in kept]) > MAX_COMBINATIONS:

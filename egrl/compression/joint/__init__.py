@@ -1,0 +1,1 @@
+"""`--compress auto`: the precision of every product, chosen together with the placement."""

@@ -1,0 +1,148 @@
+"""The precisions that a model's products may have, and the workload of each choice."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from egrl.compression.joint.costs import ChoiceCosts
+from graph_ir.compression.emit import emit, needed_opset
+from graph_ir.compression.grid import Grid, QuantizedWeight
+from graph_ir.compression.sites import Site, find_sites
+from graph_ir.lower import lower
+from graph_ir.mixed_workload import WorkloadChoices
+from graph_ir.opset import raise_opset
+from graph_ir.workload import Op, TensorKind, Workload
+
+KEEP = 0
+"""The precision that leaves a product as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precisions:
+    """What a model's products may be stored in, and what is lowered of each.
+
+    A product here is an op of the workload; where an op executes several matrix products, they
+    have one precision.
+
+    Attributes:
+        grids: of precisions 1 and on; precision 0 keeps the weight.
+        sites: names of the matrix products of each op, in the order of the graph.
+        ops: index of each op.
+        choices: workloads, one for each precision.
+    """
+
+    grids: tuple[Grid, ...]
+    sites: tuple[tuple[str, ...], ...]
+    ops: tuple[int, ...]
+    choices: WorkloadChoices
+
+    @property
+    def count(self) -> int:
+        """How many precisions there are, keeping included."""
+        return 1 + len(self.grids)
+
+    def uniform(self, precision: int) -> tuple[int, ...]:
+        """All products in one precision."""
+        return (precision,) * len(self.ops)
+
+    def workload(self, choice_S: Sequence[int]) -> Workload:
+        """The workload in which product s has precision `choice_S[s]`."""
+        choice_N = [KEEP] * len(self.choices.op_names)
+        for op, choice in zip(self.ops, choice_S, strict=True):
+            choice_N[op] = choice
+        return self.choices.mixed(choice_N)
+
+    def grids_of(self, choice_S: Sequence[int]) -> dict[str, Grid]:
+        """Grids of the matrix products that are not kept, by name."""
+        return {
+            name: self.grids[choice - 1]
+            for names, choice in zip(self.sites, choice_S, strict=True)
+            if choice != KEEP
+            for name in names
+        }
+
+    def costs(self, error_squared: Mapping[tuple[str, Grid], float]) -> ChoiceCosts:
+        """Costs of all choices.
+
+        Args:
+            error_squared: of the outputs, by site and grid.
+        """
+        error_SP = np.zeros((len(self.ops), self.count))
+        bytes_SP = np.zeros((len(self.ops), self.count), np.int64)
+        for s, names in enumerate(self.sites):
+            for p in range(self.count):
+                workload = self.choices.workloads[p]
+                bytes_SP[s, p] = _weight_bytes(workload, workload.ops[self.ops[s]])
+                if p != KEEP:
+                    error_SP[s, p] = sum(error_squared[name, self.grids[p - 1]] for name in names)
+        # What no choice touches is among the bytes of an op in every precision.
+        keeping = self.choices.workloads[KEEP]
+        other = keeping.weight_bytes - int(bytes_SP[:, KEEP].sum())
+        return ChoiceCosts(self.ops, error_SP, bytes_SP, other)
+
+
+def lower_precisions(
+    model: ir.Model,
+    grids: Sequence[Grid],
+    execution_type: str,
+    streamed: frozenset[str],
+    where: str,
+) -> Precisions:
+    """Lower a model once for each precision, all its products in it.
+
+    The integers are zeros: where they are placed depends on how many there are, not on their
+    values.
+
+    Args:
+        model: simplified; it is not changed.
+        grids: the precisions that are not `KEEP`.
+        execution_type: of the lowering.
+        streamed: views that the accelerator streams.
+        where: the model's path, for messages.
+    """
+    workloads = []
+    names: tuple[str, ...] = ()
+    opset = max((needed_opset(grid.bits) for grid in grids), default=0)
+    for grid in (None, *grids):
+        form = model.clone()
+        raise_opset(form, opset, where)
+        sites = find_sites(form.graph).found
+        names = tuple(site.name for site in sites)
+        if grid is not None:
+            for site in sites:
+                emit(site, _zeros(site, grid))
+        workloads.append(lower(form, "main", execution_type, streamed).workload)
+    by_op: dict[int, list[str]] = {}
+    op_of = {node: at for at, op in enumerate(workloads[0].ops) for node in op.nodes}
+    for name in names:
+        if name in op_of:  # What no output needs is not lowered.
+            by_op.setdefault(op_of[name], []).append(name)
+    return Precisions(
+        tuple(grids),
+        tuple(tuple(sites) for sites in by_op.values()),
+        tuple(by_op),
+        WorkloadChoices(tuple(workloads)),
+    )
+
+
+def _zeros(site: Site, grid: Grid) -> QuantizedWeight:
+    groups = (grid.groups(site.inner), site.columns)
+    levels_KN: NDArray[np.int8] | NDArray[np.uint8]
+    if grid.symmetric:
+        levels_KN = np.zeros((site.inner, site.columns), np.int8)
+        return QuantizedWeight(grid, levels_KN, np.ones(groups, np.float16))
+    levels_KN = np.zeros((site.inner, site.columns), np.uint8)
+    zero_GN = np.zeros(groups, np.uint8)
+    return QuantizedWeight(grid, levels_KN, np.ones(groups, np.float16), zero_GN)
+
+
+def _weight_bytes(workload: Workload, op: Op) -> int:
+    tensors = dict.fromkeys(operand.tensor for operand in op.operands)
+    return sum(
+        workload.tensors[t].size_bytes
+        for t in tensors
+        if workload.tensors[t].kind is TensorKind.WEIGHT
+    )

@@ -1,0 +1,196 @@
+"""Precision and placement together: the program's solution, then a search on the real engine.
+
+Large-neighbourhood search: the incumbent's homes say what every product would take in every
+precision; a knapsack under the budgets picks precisions anew, with prices that are varied at
+random; the new choice is placed by a short search that begins from the incumbent's homes. What
+the engine finds faster is kept.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelerator_sim.problem import PlacementProblem
+from egrl.compression.joint.costs import ChoiceCosts
+from egrl.compression.joint.knapsack import cheapest
+from egrl.compression.joint.model import Bounds, build_joint_model
+from egrl.compression.joint.placed import Place, PlacedChoice, named_homes
+from egrl.placers.milp import Limits, solve_program
+from egrl.placers.op_hull import OpTable, op_table
+from graph_ir.errors import UnmetRequirementError
+
+F64 = NDArray[np.float64]
+B = TypeVar("B", PlacedChoice, PlacedChoice | None)
+
+MAX_COLUMNS = 200_000
+"""Combinations of a program that is worth its time."""
+
+FREE_SHARES = (1.0, 0.5, 0.25)
+"""Shares of the products whose precision a round picks anew, in turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long the search may go on; the same numbers give the same result on any machine.
+
+    Attributes:
+        nodes: of the program's branch and bound; 0 leaves the program out.
+        seconds: of the program; 0 is no limit, and any other depends on the machine.
+        rounds: of the search on the engine.
+        evaluations: of the placement of each choice.
+    """
+
+    nodes: int = 200
+    seconds: float = 0.0
+    rounds: int = 24
+    evaluations: int = 2000
+
+
+@dataclass(slots=True)
+class JointSearch:
+    """Searches choices of one model on one target.
+
+    Attributes:
+        place: where choices are placed.
+        problems: one for each precision, all products in it.
+        costs: of all choices.
+        effort: how long.
+    """
+
+    place: Place
+    problems: Sequence[PlacementProblem]
+    costs: ChoiceCosts
+    effort: Effort
+
+    def run(self, bounds: Bounds, starts: Sequence[PlacedChoice]) -> PlacedChoice | None:
+        """The fastest choice found that keeps to the bounds.
+
+        Args:
+            bounds: to keep to, by the sum of parts.
+            starts: placed already; those that keep to the bounds are candidates.
+
+        Returns:
+            None where no choice keeps to the bounds.
+        """
+        best = min(
+            (start for start in starts if self.keeps(start.choice_S, bounds)),
+            key=lambda placed: placed.latency_s,
+            default=None,
+        )
+        solved = self._program(bounds)
+        for choice_S, homes in (solved, self._plainest(bounds)):
+            if choice_S is not None and self.keeps(choice_S, bounds):
+                best = self._better(best, choice_S, homes)
+        if best is None:
+            return None
+        rng = np.random.default_rng(self.place.seed)
+        prices = _Prices(self)
+        for turn in range(self.effort.rounds):
+            choice_S = prices.next_choice(best, bounds, rng, FREE_SHARES[turn % len(FREE_SHARES)])
+            if choice_S is not None and choice_S != best.choice_S:
+                best = self._better(best, choice_S, best.homes)
+        return best
+
+    def keeps(self, choice_S: Sequence[int], bounds: Bounds) -> bool:
+        """Whether the sum of parts keeps to the bounds."""
+        if self.costs.error(choice_S) > bounds.error * (1 + 1e-9):
+            return False
+        return bounds.weight_bytes is None or (
+            self.costs.weight_bytes(choice_S) <= bounds.weight_bytes
+        )
+
+    def _better(
+        self, best: B, choice_S: tuple[int, ...], homes: dict[str, int]
+    ) -> B | PlacedChoice:
+        starts = [homes] if best is None else [homes, best.homes]
+        try:
+            placed = self.place.place(choice_S, starts, self.effort.evaluations)
+        except UnmetRequirementError:
+            return best  # This choice has no placement; another may.
+        return placed if best is None or placed.latency_s < best.latency_s else best
+
+    def _program(self, bounds: Bounds) -> tuple[tuple[int, ...] | None, dict[str, int]]:
+        if self.effort.nodes == 0:
+            return None, {}
+        try:
+            model = build_joint_model(self.problems, self.costs, bounds, MAX_COLUMNS)
+        except UnmetRequirementError:
+            return None, {}  # Too large to be of use; the search goes on without.
+        solved = solve_program(model.program, Limits(self.effort.seconds, self.effort.nodes))
+        if not len(solved.values):
+            return None, {}
+        return model.choice(solved.values), model.homes(solved.values)
+
+    def _plainest(self, bounds: Bounds) -> tuple[tuple[int, ...] | None, dict[str, int]]:
+        """The choice of the least error that has the bytes."""
+        if bounds.weight_bytes is None:
+            return (0,) * len(self.costs.op_of_product), {}
+        left = np.array([float(bounds.weight_bytes - self.costs.other_bytes)])
+        sizes_SPB = self.costs.bytes_SP[:, :, None].astype(np.float64)
+        found = cheapest(self.costs.error_squared_SP, sizes_SPB, left)
+        return (None if found is None else tuple(found.tolist())), {}
+
+
+class _Prices:
+    """What every product takes in every precision under given homes."""
+
+    def __init__(self, search: JointSearch) -> None:
+        self._search = search
+        self._tables: list[list[OpTable]] = [
+            [op_table(problem, op) for op in search.costs.op_of_product]
+            for problem in search.problems
+        ]
+        tiers = search.place.accelerator.tiers
+        self._slowest_s_per_byte = 1.0 / min(tier.read_bytes_per_s.value for tier in tiers)
+
+    def next_choice(
+        self, best: PlacedChoice, bounds: Bounds, rng: np.random.Generator, share: float
+    ) -> tuple[int, ...] | None:
+        """Precisions by prices under the incumbent's homes, varied at random."""
+        costs = self._search.costs
+        now_S = np.array(best.choice_S, np.int64)
+        seconds_SP = self._seconds(best, rng.random())
+        # Bytes are worth something even where their own op does not wait for them: they leave
+        # room on chip, or time on a shared bus, to others.
+        seconds_SP += rng.random() * self._slowest_s_per_byte * costs.bytes_SP
+        seconds_SP *= rng.uniform(0.7, 1.3, seconds_SP.shape)
+        free_S = rng.random(len(now_S)) < share
+        weights, room = [], []
+        if np.isfinite(bounds.error):
+            weights.append(costs.error_squared_SP)
+            room.append(bounds.error**2)
+        if bounds.weight_bytes is not None:
+            weights.append(costs.bytes_SP.astype(np.float64))
+            room.append(float(bounds.weight_bytes - costs.other_bytes))
+        if not weights:
+            return tuple(np.where(free_S, seconds_SP.argmin(axis=1), now_S).tolist())
+        weight_SPB, room_B = np.stack(weights, axis=2), np.array(room)
+        fixed = np.flatnonzero(~free_S)
+        room_B = room_B - weight_SPB[fixed, now_S[fixed]].sum(axis=0)
+        found = cheapest(seconds_SP[free_S], weight_SPB[free_S], room_B) if free_S.any() else None
+        if found is None:
+            return None
+        now_S[free_S] = found
+        return tuple(now_S.tolist())
+
+    def _seconds(self, best: PlacedChoice, late: float) -> F64:
+        """Time of each product's op in each precision; `late` weighs late streams."""
+        homes = best.homes
+        seconds_SP = np.zeros(self._search.costs.error_squared_SP.shape)
+        for p, (problem, tables) in enumerate(
+            zip(self._search.problems, self._tables, strict=True)
+        ):
+            homes_T = named_homes(problem, homes)
+            for s, table in enumerate(tables):
+                if not table.complete:
+                    seconds_SP[s, p] = float(table.early)
+                    continue
+                at = tuple(
+                    int(np.searchsorted(allowed, homes_T[tensor]))
+                    for tensor, allowed in zip(table.tensors, table.homes, strict=True)
+                )
+                seconds_SP[s, p] = (1 - late) * table.early[at] + late * table.late[at]
+        return seconds_SP
