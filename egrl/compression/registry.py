@@ -15,6 +15,13 @@ def _rtn() -> WeightMethod:
     return Rtn()
 
 
+def _gptq() -> WeightMethod:
+    """Rounding with error feedback through the Hessian of the layer's output; calibrated."""
+    from graph_ir.compression.methods.gptq import Gptq
+
+    return Gptq()
+
+
 def _rotate() -> Preparation:
     """Rotation of the residual stream by a seeded orthogonal matrix, folded into the weights."""
     from graph_ir.compression.rotate import Rotate
@@ -22,14 +29,23 @@ def _rotate() -> Preparation:
     return Rotate()
 
 
+def _awq() -> Preparation:
+    """Activation-aware scaling: input channels with large values get finer steps."""
+    from graph_ir.compression.awq import Awq
+
+    return Awq()
+
+
 WEIGHT_METHODS: dict[str, Callable[[], WeightMethod]] = {
     "rtn": _rtn,
+    "gptq": _gptq,
 }
 
 MODEL_METHODS: dict[str, Callable[[], ModelMethod]] = {}
 
 PREPARATIONS: dict[str, Callable[[], Preparation]] = {
     "rotate": _rotate,
+    "awq": _awq,
 }
 
 CORRECTIONS: dict[str, Callable[[], Correction]] = {}

@@ -61,12 +61,14 @@ class Data:
         seed: of everything random.
         given: whether the samples are the user's. Where they are not, a method must not rely on
             them being like real ones.
+        grid: that the weights will have, unless a site has its own.
     """
 
     samples: tuple[Feeds, ...]
     runner: Runner
     seed: int
     given: bool
+    grid: Grid = Grid()
 
 
 @dataclass(frozen=True, slots=True)
