@@ -4,22 +4,20 @@ Preparations, then the method, weight by weight or all together, then correction
 needs inputs gets those that the already quantized layers before give.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
 from egrl.compression.inputs import CalibrationInputs
+from egrl.compression.quantize import Kept, layer_record, quantize_sites
 from egrl.compression.recipe import Recipe, read_recipe
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.spec import Spec
 from graph_ir.compression.embedding import emit_table, find_tables
-from graph_ir.compression.emit import emit, needed_opset
-from graph_ir.compression.grid import F32, Grid, QuantizedWeight
-from graph_ir.compression.method import Data, InputStatistics, ModelMethod, WeightMethod
+from graph_ir.compression.emit import needed_opset
+from graph_ir.compression.method import Data
 from graph_ir.compression.methods.rtn import Rtn
-from graph_ir.compression.sites import Site, find_sites
+from graph_ir.compression.sites import find_sites
 from graph_ir.onnx_values import node_name
 from graph_ir.opset import raise_opset
 from graph_ir.passes.base import PassResult
@@ -64,8 +62,9 @@ def quantize_weights(
     sites = find_sites(model.graph)
     grids = {site.name: recipe.grid for site in sites.found}
     source = model.clone() if recipe.corrections else model
-    kept: dict[str, tuple[F32, QuantizedWeight]] = {}
-    layers = _quantize(model, recipe, sites.found, grids, data, kept)
+    kept: Kept = {}
+    wanted = kept if recipe.corrections else None
+    layers = quantize_sites(model, recipe.method, sites.found, grids, data, wanted)
     notes += [
         _note(part.name, part.correct(model, source, kept, data)) for part in recipe.corrections
     ]
@@ -102,54 +101,8 @@ def _quantize_tables(
     return layers, [SkippedRecord(skipped.name, skipped.reason) for skipped in tables.skipped]
 
 
-def _quantize(
-    model: ir.Model,
-    recipe: Recipe,
-    sites: tuple[Site, ...],
-    grids: Mapping[str, Grid],
-    data: Data,
-    kept: dict[str, tuple[F32, QuantizedWeight]],
-) -> list[LayerRecord]:
-    """Puts a quantized weight in the place of every site's; keeps both where corrections want."""
-    method = recipe.method
-    together = method.quantize(model, sites, grids, data) if isinstance(method, ModelMethod) else {}
-    layers = []
-    for site in sites:
-        weight_KN = site.weight_KN()
-        if isinstance(method, WeightMethod):
-            quantized = method.quantize(weight_KN, grids[site.name], None)
-        else:
-            quantized = together[site.name]
-        layers.append(layer_record(site.name, weight_KN, quantized, None))
-        if recipe.corrections:
-            kept[site.name] = (weight_KN, quantized)
-        emit(site, quantized)
-    return layers
-
-
 def _note(name: str, result: PassResult) -> str:
     return f"{name}: {result.details or f'{result.changes} changes'}"
-
-
-def layer_record(
-    name: str, weight_KN: F32, quantized: QuantizedWeight, inputs: InputStatistics | None
-) -> LayerRecord:
-    """Size and error of a quantized weight."""
-    error_KN = quantized.dequantized() - weight_KN
-    output_error = None
-    if inputs is not None:
-        output_error = _ratio(
-            _through(inputs.gram_KK, error_KN), _through(inputs.gram_KK, weight_KN)
-        )
-    return LayerRecord(
-        name,
-        quantized.grid.bits,
-        quantized.grid.group,
-        quantized.stored_bits,
-        weight_KN.size,
-        _ratio(float(np.vdot(error_KN, error_KN)), float(np.vdot(weight_KN, weight_KN))),
-        output_error,
-    )
 
 
 def constant_sizes(model: ir.Model) -> tuple[int, int]:
@@ -158,12 +111,3 @@ def constant_sizes(model: ir.Model) -> tuple[int, int]:
     elements = sum(tensor.size for tensor in tensors if tensor is not None)
     bits = sum(tensor.size * tensor.dtype.bitwidth for tensor in tensors if tensor is not None)
     return elements, bits
-
-
-def _through(gram_KK: np.ndarray, weight_KN: F32) -> float:
-    """Mean square of the product of inputs and weight, over rows and summed over columns."""
-    return float(np.vdot(weight_KN, gram_KK.astype(np.float32) @ weight_KN))
-
-
-def _ratio(square: float, of: float) -> float:
-    return float(np.sqrt(max(square, 0.0) / of)) if of > 0 else float(np.sqrt(max(square, 0.0)))

@@ -1,0 +1,142 @@
+"""GPTQ (arXiv 2210.17323): rounds a weight row by row, what is left over goes into the later rows.
+
+Minimises the error of the layer's output on the calibration inputs, tr(E^T H E) with E = W - Q and
+H = X^T X / rows + damping. Rows are taken in order of falling diag H; with U the upper Cholesky
+factor of H^-1, row i is rounded and (w_i - q_i) / U_ii * U_ij is taken from every later row j
+(sections 3.2 to 3.4, blocks of rows so that most of it is a matrix product).
+
+Scales are fixed before (groups stay consecutive in K). Two things beyond the paper:
+
+- The scale of a group is searched: the one with the smallest sum of (w - q)^2 / U_ii^2, which is
+  the part of the objective that GPTQ adds when it comes to row i.
+- Afterwards the integers and the scales are improved in turn, see `refine`.
+
+Axes: K inner, N columns, G groups, B rows of a block. Columns are independent of each other.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph_ir.compression.grid import F32, Grid, QuantizedWeight
+from graph_ir.compression.method import InputStatistics, WeightMethod
+from graph_ir.compression.methods.refine import as_integers, refine
+from graph_ir.compression.methods.scale_search import searched_range
+from graph_ir.errors import InputError
+
+_BLOCK_ROWS = 128
+# Columns at a time: bounds the memory that a classifier head takes.
+_COLUMNS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Gptq(WeightMethod):
+    """Rounding with error feedback through the Hessian of the layer's output."""
+
+    name: ClassVar[str] = "gptq"
+    needs_inputs: ClassVar[bool] = True
+
+    damping: float = 0.01
+    search: int = 32
+    sweeps: int = 2
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if not 0 < self.damping <= 1:
+            raise InputError(f"damping={self.damping:g}: expected a number in (0, 1]")
+        if self.search < 0 or self.sweeps < 0:
+            raise InputError(f"search={self.search}, sweeps={self.sweeps}: expected 0 or more")
+
+    def quantize(
+        self, weight_KN: F32, grid: Grid, inputs: InputStatistics | None
+    ) -> QuantizedWeight:
+        """See `WeightMethod.quantize`."""
+        assert inputs is not None
+        hessian_KK = damped(inputs.gram_KK, self.damping)
+        order_K = np.argsort(-np.diag(hessian_KK), kind="stable")
+        upper_KK = inverse_factor(hessian_KK[np.ix_(order_K, order_K)])
+        importance_K = np.empty(len(order_K), np.float32)
+        importance_K[order_K] = 1 / np.square(np.diag(upper_KK))
+        parts = []
+        for start in range(0, weight_KN.shape[1], _COLUMNS):
+            part_KN = np.ascontiguousarray(weight_KN[:, start : start + _COLUMNS])
+            scale_GN, zero_GN = searched_range(part_KN, grid, importance_K, self.search)
+            levels_KN = feedback(part_KN, grid, scale_GN, zero_GN, order_K, upper_KK)
+            rough = QuantizedWeight(grid, levels_KN, scale_GN, zero_GN)
+            parts.append(refine(part_KN, rough, hessian_KK, self.sweeps))
+        return QuantizedWeight(
+            grid,
+            np.concatenate([part.levels_KN for part in parts], axis=1),
+            np.concatenate([part.scale_GN for part in parts], axis=1),
+            None
+            if grid.symmetric
+            else np.concatenate([p.zero_GN for p in parts if p.zero_GN is not None], axis=1),
+        )
+
+
+def damped(gram_KK: NDArray[np.float64], damping: float) -> NDArray[np.float64]:
+    """The Hessian with a share of its mean diagonal added.
+
+    A channel that was always 0 gets a unit diagonal: it is rounded to nearest, and neither gives
+    nor takes error. (The paper's code sets its weights to 0, which nothing but the calibration
+    inputs would justify.)
+    """
+    hessian_KK = gram_KK.copy()
+    diagonal_K = np.diag(gram_KK)
+    mean = float(diagonal_K.mean())
+    np.fill_diagonal(hessian_KK, np.where(diagonal_K > 0, diagonal_K, 1.0) + damping * mean)
+    return hessian_KK
+
+
+def inverse_factor(hessian_KK: NDArray[np.float64]) -> NDArray[np.float64]:
+    """U, upper triangular with U^T U = H^-1.
+
+    From H = R R^T with R upper triangular (the Cholesky factor of H turned around, turned
+    around), U = R^-1: one factorisation, and H is never inverted.
+    """
+    turned_KK = np.linalg.cholesky(hessian_KK[::-1, ::-1])[::-1, ::-1]
+    return np.triu(np.linalg.inv(turned_KK))
+
+
+def feedback(
+    weight_KN: F32,
+    grid: Grid,
+    scale_GN: NDArray[np.float16],
+    zero_GN: NDArray[np.uint8] | None,
+    order_K: NDArray[np.int64],
+    upper_KK: NDArray[np.float64],
+) -> NDArray[np.int8] | NDArray[np.uint8]:
+    """Integers, row by row in the order given.
+
+    Args:
+        weight_KN: to quantize.
+        grid: of the integers.
+        scale_GN: of groups of consecutive rows.
+        zero_GN: None on a symmetric grid.
+        order_K: rows in the order in which they are rounded.
+        upper_KK: float64, in that order; see `inverse_factor`.
+    """
+    inner, columns = weight_KN.shape
+    rest_KN = weight_KN[order_K]
+    # Divided by its diagonal: what a unit of error in row i takes from row j.
+    step_KK = (upper_KK / np.diag(upper_KK)[:, None]).astype(np.float32)
+    wide_GN = scale_GN.astype(np.float32)
+    offset_GN = np.zeros_like(wide_GN) if zero_GN is None else zero_GN.astype(np.float32)
+    levels_KN = np.empty((inner, columns), np.float32)
+    for start in range(0, inner, _BLOCK_ROWS):
+        stop = min(start + _BLOCK_ROWS, inner)
+        error_BN = np.empty((stop - start, columns), np.float32)
+        for row in range(start, stop):
+            at = int(order_K[row])
+            group = at // grid.group
+            scale_N, offset_N = wide_GN[group], offset_GN[group]
+            level_N = np.rint(rest_KN[row] / scale_N + offset_N)
+            np.clip(level_N, grid.lowest, grid.highest, out=level_N)
+            levels_KN[at] = level_N
+            error_N = rest_KN[row] - (level_N - offset_N) * scale_N
+            error_BN[row - start] = error_N
+            rest_KN[row + 1 : stop] -= step_KK[row, row + 1 : stop, None] * error_N
+        rest_KN[stop:] -= step_KK[start:stop, stop:].T @ error_BN
+    return as_integers(levels_KN, grid)
