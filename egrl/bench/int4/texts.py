@@ -8,8 +8,8 @@ docstrings of the standard library and product reviews.
 import ast
 import functools
 import hashlib
+import sysconfig
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +44,11 @@ def _docstrings(folder: Path) -> str:
 
 
 def _docstrings_of(module: str) -> list[str]:
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
+    stem = Path(sysconfig.get_path("stdlib"), *module.split("."))
+    found_in = [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.exists()]
+    if not found_in:
         raise InputError(f"text docstrings: expected a module {module} with source, got none")
-    tree = ast.parse(Path(spec.origin).read_text("utf-8"))
+    tree = ast.parse(found_in[0].read_text("utf-8"))
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     found = [ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, kinds)]
     return [text for text in found if text]
