@@ -36,6 +36,13 @@ def _awq() -> Preparation:
     return Awq()
 
 
+def _lorc() -> Correction:
+    """Low-rank correction: what rounding took from a weight, as two thin factors beside it."""
+    from graph_ir.compression.lorc import Lorc
+
+    return Lorc()
+
+
 WEIGHT_METHODS: dict[str, Callable[[], WeightMethod]] = {
     "rtn": _rtn,
     "gptq": _gptq,
@@ -48,6 +55,8 @@ PREPARATIONS: dict[str, Callable[[], Preparation]] = {
     "awq": _awq,
 }
 
-CORRECTIONS: dict[str, Callable[[], Correction]] = {}
+CORRECTIONS: dict[str, Callable[[], Correction]] = {
+    "lorc": _lorc,
+}
 
 DEFAULT_METHOD = "rtn"
