@@ -9,6 +9,7 @@ from egrl.compression.registry import (
     PREPARATIONS,
     WEIGHT_METHODS,
 )
+from egrl.compression.sensitivity import Mixed
 from egrl.compression.spec import Spec, options_into
 from graph_ir.compression.execution_options import WholeGraph
 from graph_ir.compression.grid import Grid
@@ -23,7 +24,8 @@ class Recipe:
     """The parts of one compression.
 
     Attributes:
-        grid: of the weights, unless a site has its own.
+        grid: of the weights, unless sensitivities give each its own.
+        mixed: whether they do.
         preparations: in the order given.
         method: the one base method.
         corrections: in the order given.
@@ -32,6 +34,7 @@ class Recipe:
     """
 
     grid: Grid
+    mixed: Mixed
     preparations: tuple[Preparation, ...]
     method: Method
     corrections: tuple[Correction, ...]
@@ -60,13 +63,15 @@ def read_recipe(spec: Spec) -> Recipe:
     base = methods[0] if methods else DEFAULT_METHOD
     defaults: dict[str, object] = {"grid": Grid(bits=DEFAULT_BITS[spec.family])}
     defaults["graph"] = WholeGraph()
+    defaults["mixed"] = Mixed()
     for name in (base, *(name for name in names if name != base)):
         defaults[name] = next(registry[name]() for registry in registries if name in registry)
     made, resolved = options_into(spec, defaults)
-    method, grid, whole = made[base], made["grid"], made["graph"]
+    method, grid, whole, mixed = made[base], made["grid"], made["graph"], made["mixed"]
     assert isinstance(method, Method)
     assert isinstance(grid, Grid)
     assert isinstance(whole, WholeGraph)
+    assert isinstance(mixed, Mixed)
     try:
         whole.check(grid)
     except InputError as error:
@@ -75,4 +80,5 @@ def read_recipe(spec: Spec) -> Recipe:
     preparations = tuple(part for part in parts if isinstance(part, Preparation))
     corrections = tuple(part for part in parts if isinstance(part, Correction))
     text = "+".join((*(p.name for p in preparations), base, *(c.name for c in corrections)))
-    return Recipe(grid, preparations, method, corrections, whole, {"method": text, **resolved})
+    options = {"method": text, **resolved}
+    return Recipe(grid, mixed, preparations, method, corrections, whole, options)

@@ -4,6 +4,7 @@ Preparations, then the method, weight by weight or all together, then correction
 needs inputs gets those that the already quantized layers before give.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -12,12 +13,14 @@ from egrl.compression.inputs import CalibrationInputs
 from egrl.compression.quantize import Kept, layer_record, quantize_sites
 from egrl.compression.recipe import Recipe, read_recipe
 from egrl.compression.runner import OnnxRuntimeRunner
+from egrl.compression.sensitivity import candidate_grids, grids_within, measure_sensitivities
 from egrl.compression.spec import Spec
 from graph_ir.compression.embedding import emit_table, find_tables
 from graph_ir.compression.emit import needed_opset
+from graph_ir.compression.grid import Grid
 from graph_ir.compression.method import Data
 from graph_ir.compression.methods.rtn import Rtn
-from graph_ir.compression.sites import find_sites
+from graph_ir.compression.sites import Site, find_sites
 from graph_ir.onnx_values import node_name
 from graph_ir.opset import raise_opset
 from graph_ir.passes.base import PassResult
@@ -60,7 +63,7 @@ def quantize_weights(
     notes = [_note(part.name, part.prepare(model, data)) for part in recipe.preparations]
     tables, passed_over = _quantize_tables(model, recipe)
     sites = find_sites(model.graph)
-    grids = {site.name: recipe.grid for site in sites.found}
+    grids = _grids(model, recipe, sites.found, data)
     source = model.clone() if recipe.corrections else model
     kept: Kept = {}
     wanted = kept if recipe.corrections else None
@@ -99,6 +102,15 @@ def _quantize_tables(
         layers.append(layer_record(table.name, weight_KN, quantized, None))
         emit_table(table, quantized)
     return layers, [SkippedRecord(skipped.name, skipped.reason) for skipped in tables.skipped]
+
+
+def _grids(model: ir.Model, recipe: Recipe, sites: Sequence[Site], data: Data) -> dict[str, Grid]:
+    """The grid of every weight."""
+    if not recipe.mixed.average_bits:
+        return {site.name: recipe.grid for site in sites}
+    candidates = candidate_grids(recipe.grid)
+    sensitivities = measure_sensitivities(model, sites, candidates, data)
+    return grids_within(sites, candidates, sensitivities, recipe.mixed.average_bits)
 
 
 def _note(name: str, result: PassResult) -> str:
