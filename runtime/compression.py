@@ -44,6 +44,8 @@ class CompressionRecord(
         skipped: in the order of the graph.
         model_bits: of all constants of the graph afterwards, over the number of elements before.
         notes: what each preparation and correction said that it did.
+        kernels: how many quantized nodes each kernel of onnxruntime executes, by what it is;
+            of all compressions together, in the record of the last.
     """
 
     method: str
@@ -51,6 +53,7 @@ class CompressionRecord(
     skipped: list[SkippedRecord] = []
     model_bits: float | None = None
     notes: list[str] = []
+    kernels: dict[str, int] = {}
 
 
 def layers_bits(layers: list[LayerRecord]) -> float:
@@ -72,4 +75,6 @@ def summary(record: CompressionRecord) -> str:
         text += f", of an output {worst.output_error:.3g} ({worst.name})"
     if record.skipped:
         text += f"; {len(record.skipped)} left as they were"
+    if record.kernels:
+        text += "; executed by " + ", ".join(f"{n} {name}" for name, n in record.kernels.items())
     return text

@@ -24,6 +24,11 @@ LEVELS = {
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
 
+_DUMP_OPTIONS = (
+    ("session.optimized_model_external_initializers_file_name", "constants.data"),
+    ("session.optimized_model_external_initializers_min_size_in_bytes", "64"),
+)
+
 # Its exceptions share no base but Exception.
 ORT_ERRORS: tuple[type[Exception], ...] = (
     ort_state.EPFail,
@@ -68,6 +73,8 @@ def make_session(
     execution: Execution,
     threads: int | None = None,
     prepack: bool = True,
+    dump: Path | None = None,
+    profile: Path | None = None,
 ) -> ort.InferenceSession:
     """A CPU session; a model given by path has its external weights memory-mapped.
 
@@ -76,6 +83,8 @@ def make_session(
         execution: options.
         threads: instead of those of `execution`.
         prepack: whether kernels may rearrange constant weights when the session is made.
+        dump: where to write the graph that it executes, its larger constants beside it.
+        profile: what the name of the file of times begins with.
 
     Raises:
         InputError: onnxruntime refuses the model.
@@ -94,6 +103,13 @@ def make_session(
         options.add_session_config_entry(
             "session.qdq_matmulnbits_accuracy_level", str(execution.accuracy_level)
         )
+    if dump is not None:
+        options.optimized_model_filepath = str(dump)
+        for key, text in _DUMP_OPTIONS:
+            options.add_session_config_entry(key, text)
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     if not prepack:
         options.add_session_config_entry("session.disable_prepacking", "1")
     source = model if isinstance(model, bytes) else str(model)

@@ -116,7 +116,7 @@ def test_weight_that_is_not_finite_is_named(tmp_path):
         ("int4:rtn,group=48", "group=48: expected one of 16, 32"),
         ("int4:rtn,group", "expected key=value, got 'group'"),
         ("int4:rtn,group=x", "group: expected a whole number, got 'x'"),
-        ("int4:rtn,depth=2", "depth: unknown; expected one of accuracy, bits"),
+        ("int4:rtn,depth=2", "depth: unknown; expected one of accuracy"),
     ],
 )
 def test_wrong_flags_are_one_line(tmp_path, text, reason):
