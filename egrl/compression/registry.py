@@ -15,6 +15,13 @@ def _rtn() -> WeightMethod:
     return Rtn()
 
 
+def _easyquant() -> WeightMethod:
+    """Ranges where the gradient of the weight's error vanishes, never worse than rtn; no data."""
+    from graph_ir.compression.methods.easyquant import EasyQuant
+
+    return EasyQuant()
+
+
 def _gptq() -> WeightMethod:
     """Rounding with error feedback through the Hessian of the layer's output; calibrated."""
     from graph_ir.compression.methods.gptq import Gptq
@@ -45,6 +52,7 @@ def _lorc() -> Correction:
 
 WEIGHT_METHODS: dict[str, Callable[[], WeightMethod]] = {
     "rtn": _rtn,
+    "easyquant": _easyquant,
     "gptq": _gptq,
 }
 
@@ -59,4 +67,4 @@ CORRECTIONS: dict[str, Callable[[], Correction]] = {
     "lorc": _lorc,
 }
 
-DEFAULT_METHOD = "rtn"
+DEFAULT_METHOD = "easyquant"
