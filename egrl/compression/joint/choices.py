@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from egrl.compression.joint.costs import ChoiceCosts
 from graph_ir.compression.emit import emit, needed_opset
+from graph_ir.compression.fusable import make_fusable
 from graph_ir.compression.grid import Grid, QuantizedWeight
 from graph_ir.compression.sites import Site, find_sites
 from graph_ir.lower import lower
 from graph_ir.mixed_workload import WorkloadChoices
+from graph_ir.onnx_values import node_name
 from graph_ir.opset import raise_opset
-from graph_ir.workload import Op, TensorKind, Workload
+from graph_ir.workload import TensorKind, Workload
 
 KEEP = 0
 """The precision that leaves a product as it is."""
@@ -24,19 +26,18 @@ KEEP = 0
 class Precisions:
     """What a model's products may be stored in, and what is lowered of each.
 
-    A product here is an op of the workload; where an op executes several matrix products, they
-    have one precision.
+    A product here is what has one precision: matrix products that share a weight, or an op.
 
     Attributes:
         grids: of precisions 1 and on; precision 0 keeps the weight.
-        sites: names of the matrix products of each op, in the order of the graph.
-        ops: index of each op.
+        sites: names of the sites of each product, in the order of the graph.
+        ops: indices of the ops that execute each product.
         choices: workloads, one for each precision.
     """
 
     grids: tuple[Grid, ...]
     sites: tuple[tuple[str, ...], ...]
-    ops: tuple[int, ...]
+    ops: tuple[tuple[int, ...], ...]
     choices: WorkloadChoices
 
     @property
@@ -51,8 +52,9 @@ class Precisions:
     def workload(self, choice_S: Sequence[int]) -> Workload:
         """The workload in which product s has precision `choice_S[s]`."""
         choice_N = [KEEP] * len(self.choices.op_names)
-        for op, choice in zip(self.ops, choice_S, strict=True):
-            choice_N[op] = choice
+        for ops, choice in zip(self.ops, choice_S, strict=True):
+            for op in ops:
+                choice_N[op] = choice
         return self.choices.mixed(choice_N)
 
     def grids_of(self, choice_S: Sequence[int]) -> dict[str, Grid]:
@@ -75,7 +77,7 @@ class Precisions:
         for s, names in enumerate(self.sites):
             for p in range(self.count):
                 workload = self.choices.workloads[p]
-                bytes_SP[s, p] = _weight_bytes(workload, workload.ops[self.ops[s]])
+                bytes_SP[s, p] = _weight_bytes(workload, self.ops[s])
                 if p != KEEP:
                     error_SP[s, p] = sum(error_squared[name, self.grids[p - 1]] for name in names)
         # What no choice touches is among the bytes of an op in every precision.
@@ -104,28 +106,55 @@ def lower_precisions(
         where: the model's path, for messages.
     """
     workloads = []
-    names: tuple[str, ...] = ()
+    nodes: dict[str, tuple[str, ...]] = {}
     opset = max((needed_opset(grid.bits) for grid in grids), default=0)
     for grid in (None, *grids):
         form = model.clone()
         raise_opset(form, opset, where)
-        sites = find_sites(form.graph).found
-        names = tuple(site.name for site in sites)
+        sites = sites_of(form)
+        nodes = {site.name: nodes_of(site) for site in sites}
         if grid is not None:
             for site in sites:
                 emit(site, _zeros(site, grid))
+            make_fusable(form.graph)
         workloads.append(lower(form, "main", execution_type, streamed).workload)
-    by_op: dict[int, list[str]] = {}
-    op_of = {node: at for at, op in enumerate(workloads[0].ops) for node in op.nodes}
-    for name in names:
-        if name in op_of:  # What no output needs is not lowered.
-            by_op.setdefault(op_of[name], []).append(name)
+    groups = _products(workloads[0], nodes)
     return Precisions(
         tuple(grids),
-        tuple(tuple(sites) for sites in by_op.values()),
-        tuple(by_op),
+        tuple(tuple(names) for names, _ in groups),
+        tuple(tuple(ops) for _, ops in groups),
         WorkloadChoices(tuple(workloads)),
     )
+
+
+def sites_of(model: ir.Model) -> tuple[Site, ...]:
+    """The sites whose precision is chosen, in the order of the graph."""
+    return tuple(site for site in find_sites(model.graph).found if not site.tables)
+
+
+def nodes_of(site: Site) -> tuple[str, ...]:
+    """Names of all nodes that a site's precision changes."""
+    return tuple(node_name(node) for node in (site.node, *site.shared, *site.tables))
+
+
+def _products(
+    workload: Workload, nodes: Mapping[str, tuple[str, ...]]
+) -> list[tuple[list[str], list[int]]]:
+    """Sites and ops of each product: sites that share an op, and ops that share a site."""
+    op_of = {node: at for at, op in enumerate(workload.ops) for node in op.nodes}
+    groups: list[tuple[list[str], list[int]]] = []
+    for name, names in nodes.items():
+        # What no output needs is not lowered.
+        ops = list(dict.fromkeys(op_of[node] for node in names if node in op_of))
+        if not ops:
+            continue
+        joined = [group for group in groups if set(group[1]) & set(ops)]
+        for group in joined:
+            groups.remove(group)
+        sites = [site for group in joined for site in group[0]]
+        all_ops = [op for group in joined for op in group[1]]
+        groups.append(([*sites, name], list(dict.fromkeys([*all_ops, *ops]))))
+    return groups
 
 
 def _zeros(site: Site, grid: Grid) -> QuantizedWeight:
@@ -139,8 +168,8 @@ def _zeros(site: Site, grid: Grid) -> QuantizedWeight:
     return QuantizedWeight(grid, levels_KN, np.ones(groups, np.float16), zero_GN)
 
 
-def _weight_bytes(workload: Workload, op: Op) -> int:
-    tensors = dict.fromkeys(operand.tensor for operand in op.operands)
+def _weight_bytes(workload: Workload, ops: Sequence[int]) -> int:
+    tensors = dict.fromkeys(o.tensor for op in ops for o in workload.ops[op].operands)
     return sum(
         workload.tensors[t].size_bytes
         for t in tensors

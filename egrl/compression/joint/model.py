@@ -115,7 +115,11 @@ def build_joint_model(
         linear.row([(column, 1.0) for _, column in home_columns[tensor]], lower, 1.0)
     ring = linear.column(0.0, 1.0, True)
     add_capacity(union.problem, linear, home_columns, ring)
-    choice_of_op = dict(zip(costs.op_of_product, choice_SP, strict=True))
+    choice_of_op = {
+        op: columns
+        for ops, columns in zip(costs.ops_of_product, choice_SP, strict=True)
+        for op in ops
+    }
     columns = [
         _add_op(linear, merged, home_columns, union.optional, choice_of_op.get(op), time_unit_s)
         for op, merged in enumerate(hulls)
@@ -176,6 +180,10 @@ def _union(problems: Sequence[PlacementProblem], costs: ChoiceCosts) -> _Union:
         arrays=arrays,
     )
     optional = frozenset(t for t, count in enumerate(users) if count < len(problems))
+    for t in optional:
+        # Without a choice of homes it is no decision, and must not count as always there.
+        if problem.allowed_TH[t].sum() == 1:
+            problem.allowed_TH[t] = False
     return _Union(problem, tuple(index_of), optional)
 
 
@@ -204,7 +212,7 @@ def _merged_hulls(
     # A tensor that matters in one precision is decided in all.
     seen = [frozenset(index.tolist()) for index in union.index_of]
     matters = frozenset(t for all_, few in zip(seen, places, strict=True) for t in all_ - few)
-    products = frozenset(costs.op_of_product)
+    products = frozenset(op for ops in costs.ops_of_product for op in ops)
     merged = []
     for op in range(problems[0].op_count):
         hulls = []
@@ -247,7 +255,7 @@ def _add_choices(
     """z, and the rows of the budgets, in units of the budgets."""
     precisions = range(costs.error_squared_SP.shape[1])
     columns_SP = tuple(
-        tuple(linear.column(0.0, 1.0, True) for _ in precisions) for _ in costs.op_of_product
+        tuple(linear.column(0.0, 1.0, True) for _ in precisions) for _ in costs.ops_of_product
     )
     for columns in columns_SP:
         linear.row([(column, 1.0) for column in columns], 1.0, 1.0)

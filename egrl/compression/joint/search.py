@@ -127,7 +127,7 @@ class JointSearch:
     def _plainest(self, bounds: Bounds) -> tuple[tuple[int, ...] | None, dict[str, int]]:
         """The choice of the least error that has the bytes."""
         if bounds.weight_bytes is None:
-            return (0,) * len(self.costs.op_of_product), {}
+            return (0,) * len(self.costs.ops_of_product), {}
         left = np.array([float(bounds.weight_bytes - self.costs.other_bytes)])
         sizes_SPB = self.costs.bytes_SP[:, :, None].astype(np.float64)
         found = cheapest(self.costs.error_squared_SP, sizes_SPB, left)
@@ -140,9 +140,10 @@ class _Prices:
     def __init__(self, search: JointSearch) -> None:
         self._search = search
         self._tables: list[list[OpTable]] = [
-            [op_table(problem, op) for op in search.costs.op_of_product]
+            [op_table(problem, op) for ops in search.costs.ops_of_product for op in ops]
             for problem in search.problems
         ]
+        self._product_of = [s for s, ops in enumerate(search.costs.ops_of_product) for _ in ops]
         tiers = search.place.accelerator.tiers
         self._slowest_s_per_byte = 1.0 / min(tier.read_bytes_per_s.value for tier in tiers)
 
@@ -184,13 +185,13 @@ class _Prices:
             zip(self._search.problems, self._tables, strict=True)
         ):
             homes_T = named_homes(problem, homes)
-            for s, table in enumerate(tables):
+            for s, table in zip(self._product_of, tables, strict=True):
                 if not table.complete:
-                    seconds_SP[s, p] = float(table.early)
+                    seconds_SP[s, p] += float(table.early)
                     continue
                 at = tuple(
                     int(np.searchsorted(allowed, homes_T[tensor]))
                     for tensor, allowed in zip(table.tensors, table.homes, strict=True)
                 )
-                seconds_SP[s, p] = (1 - late) * table.early[at] + late * table.late[at]
+                seconds_SP[s, p] += (1 - late) * table.early[at] + late * table.late[at]
         return seconds_SP

@@ -63,14 +63,16 @@ def _weights_as_inputs(
             type=site.weight.type,
         )
         form.graph.inputs.append(value)
-        site.node.replace_input_with(1, value)
+        for node in (site.node, *site.shared):
+            node.replace_input_with(1, value)
         names[site.name] = value_name(value)
     assert len(names) == len(sites)
     return form, names
 
 
 def _stored(site: Site, weight_KN: F32) -> Array:
+    """A weight as the model stores it."""
     tensor = site.weight.const_value
     assert tensor is not None
-    stored = weight_KN.T if site.transposed else weight_KN
-    return np.ascontiguousarray(stored, tensor.dtype.numpy())
+    stored = (weight_KN.T if site.transposed else weight_KN) / np.float32(site.factor)
+    return np.ascontiguousarray(stored, tensor.dtype.numpy()).reshape(tensor.shape.numpy())

@@ -1,0 +1,78 @@
+"""What `--compress auto` is to reach, and with how much effort."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from accelerator_sim.accelerator import Accelerator
+from egrl.compression.spec import Spec
+from graph_ir.compression.grid import Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a model is to run.
+
+    Attributes:
+        accelerator: the target.
+        execution_type: of the lowering.
+        pins: tensor name to home name.
+    """
+
+    accelerator: Accelerator
+    execution_type: str
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A target and the bounds to keep to there.
+
+    Attributes:
+        target: where it is to run.
+        max_error: of the outputs, relative, measured; None where only bytes are bounded.
+        max_bytes: of all weights as they are stored; None where only the error is bounded.
+        seed: of the searches.
+    """
+
+    target: Target
+    max_error: float | None
+    max_bytes: int | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class AutoOptions:
+    """Options of `--compress auto` beside those of its method.
+
+    Attributes:
+        grids: precisions to choose from beside keeping a weight: bits, `x`, channels of a group,
+            with `/` between them.
+        symmetric: no zero points.
+        nodes: of the program's branch and bound; 0 leaves the program out.
+        rounds: of the search on the engine.
+        evaluations: of the placement of each choice.
+        repairs: how often the choice is made anew after its error was measured.
+    """
+
+    grids: str = "8x32/8x128/4x32/4x128"
+    symmetric: bool = True
+    nodes: int = 50
+    rounds: int = 24
+    evaluations: int = 2000
+    repairs: int = 4
+
+    def candidates(self, spec: Spec) -> tuple[Grid, ...]:
+        """The grids.
+
+        Raises:
+            InputError: not of that form, or one that no fused kernel takes.
+        """
+        grids = []
+        for text in self.grids.split("/"):
+            bits, x, group = text.partition("x")
+            if not (x and bits.isdecimal() and group.isdecimal()):
+                raise spec.fail(f"grids: expected BITSxGROUP with / between them, got {text!r}")
+            grids.append(Grid(int(bits), int(group), self.symmetric))
+        if len(set(grids)) < len(grids):
+            raise spec.fail(f"grids: {self.grids} has one twice")
+        return tuple(grids)

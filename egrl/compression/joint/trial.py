@@ -1,0 +1,73 @@
+"""Choices of precision made real: quantized, executed, and measured against the source."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from egrl.compression.error import Outputs, relative_error, run_samples
+from egrl.compression.inputs import Feeds
+from egrl.compression.joint.choices import Precisions, sites_of
+from egrl.compression.quantize import Kept, quantize_sites
+from graph_ir.compression.fusable import make_fusable
+from graph_ir.compression.method import Correction, Data, Method
+from runtime.compression import LayerRecord
+from runtime.manifest import Execution
+
+
+@dataclass(slots=True)
+class Trial:
+    """Applies choices to a model and measures them.
+
+    Attributes:
+        model: prepared, of the opset that the choices need; never changed here.
+        precisions: of the model.
+        method: that quantizes.
+        corrections: that follow it.
+        data: that both look at.
+        samples: inputs to measure on.
+        expected: outputs of the source.
+        execution: of the result.
+        measured: errors known already, by choice.
+    """
+
+    model: ir.Model
+    precisions: Precisions
+    method: Method
+    corrections: tuple[Correction, ...]
+    data: Data
+    samples: Sequence[Feeds]
+    expected: Sequence[Outputs]
+    execution: Execution
+    measured: dict[tuple[int, ...], float] = field(default_factory=dict)
+
+    def error(self, choice_S: tuple[int, ...]) -> float:
+        """Relative error of the outputs, measured on the compressed model."""
+        known = self.measured.get(choice_S)
+        if known is None:
+            form = self.model.clone()
+            self.apply(form, choice_S)
+            make_fusable(form.graph)
+            got = run_samples(form, self.samples, self.execution)
+            known = self.measured[choice_S] = relative_error(self.expected, got)
+        return known
+
+    def apply(
+        self, model: ir.Model, choice_S: tuple[int, ...]
+    ) -> tuple[list[LayerRecord], list[str]]:
+        """Quantizes a copy of the model in place.
+
+        Returns:
+            Records of its layers, and what the corrections said.
+        """
+        grids = self.precisions.grids_of(choice_S)
+        sites = [site for site in sites_of(model) if site.name in grids]
+        kept: Kept = {}
+        source = model.clone() if self.corrections else model
+        wanted = kept if self.corrections else None
+        layers = quantize_sites(model, self.method, sites, grids, self.data, wanted)
+        notes = [
+            f"{part.name}: {part.correct(model, source, kept, self.data).details}"
+            for part in self.corrections
+        ]
+        return layers, notes
