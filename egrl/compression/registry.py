@@ -29,6 +29,13 @@ def _gptq() -> WeightMethod:
     return Gptq()
 
 
+def _signround() -> ModelMethod:
+    """Rounding and ranges learned by signed gradients, block by block; calibration data."""
+    from egrl.compression.methods.signround import SignRound
+
+    return SignRound()
+
+
 def _rotate() -> Preparation:
     """Rotation of the residual stream by a seeded orthogonal matrix, folded into the weights."""
     from graph_ir.compression.rotate import Rotate
@@ -50,13 +57,22 @@ def _lorc() -> Correction:
     return Lorc()
 
 
+def _norm_tweak() -> Correction:
+    """Norm tweaking: scales and biases of norms solved for, to make up for rounding."""
+    from graph_ir.compression.norm_tweak import NormTweak
+
+    return NormTweak()
+
+
 WEIGHT_METHODS: dict[str, Callable[[], WeightMethod]] = {
     "rtn": _rtn,
     "easyquant": _easyquant,
     "gptq": _gptq,
 }
 
-MODEL_METHODS: dict[str, Callable[[], ModelMethod]] = {}
+MODEL_METHODS: dict[str, Callable[[], ModelMethod]] = {
+    "signround": _signround,
+}
 
 PREPARATIONS: dict[str, Callable[[], Preparation]] = {
     "rotate": _rotate,
@@ -64,6 +80,7 @@ PREPARATIONS: dict[str, Callable[[], Preparation]] = {
 }
 
 CORRECTIONS: dict[str, Callable[[], Correction]] = {
+    "norm-tweak": _norm_tweak,
     "lorc": _lorc,
 }
 

@@ -1,0 +1,1 @@
+"""Methods that learn: they need gradients of the whole model."""
