@@ -1,17 +1,26 @@
 """Runs the compressions of one `compile` in the order given, and measures what they cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from egrl.compression.error import relative_error, run_samples
+from egrl.compression.gate import check_executed, with_forms
 from egrl.compression.inputs import draw_inputs, read_calibration
+from egrl.compression.int4_activations import quantize_int4
+from egrl.compression.int8 import quantize_int8
+from egrl.compression.joint.auto import quantize_jointly
+from egrl.compression.joint.goal import Goal, Target
 from egrl.compression.spec import Spec, parse_spec
-from egrl.compression.weights import WeightsRecord, quantize_weights
-from graph_ir.errors import UnmetRequirementError
+from egrl.compression.weights import WeightsRecord
+from graph_ir.compression.fusable import make_fusable
+from graph_ir.errors import InputError, UnmetRequirementError
 from graph_ir.model import Model
 from runtime.manifest import Execution, PassRecord
 
-FAMILIES = {"int4": quantize_weights, "int8": quantize_weights}
+FAMILIES = {"int4": quantize_int4, "int8": quantize_int8}
+
+AUTO = "auto"
+"""The family that chooses precisions for a target."""
 
 LOSSLESS_EXECUTION = Execution()
 
@@ -25,12 +34,14 @@ class Compression:
         calibration: `.npz` file or a folder of them; inputs are drawn where None.
         max_error: largest relative error of the outputs.
         seed: of what is drawn.
+        max_bytes: most bytes of all weights as they are stored, with `auto`.
     """
 
     texts: tuple[str, ...] = ()
     calibration: str | Path | None = None
     max_error: float | None = None
     seed: int = 0
+    max_bytes: int | None = None
 
 
 NO_COMPRESSION = Compression()
@@ -45,20 +56,23 @@ class Compressed:
         details: the same in full, for the report.
         execution: how onnxruntime has to execute the model now.
         error: of the outputs against the source's, relative; None without compression.
+        homes: by tensor name, where precisions were chosen with a placement.
     """
 
     records: tuple[PassRecord, ...] = ()
     details: tuple[WeightsRecord, ...] = ()
     execution: Execution = LOSSLESS_EXECUTION
     error: float | None = None
+    homes: dict[str, int] = field(default_factory=dict)
 
 
-def compress(model: Model, asked: Compression) -> Compressed:
+def compress(model: Model, asked: Compression, target: Target | None = None) -> Compressed:
     """Compresses a model in place.
 
     Args:
         model: simplified already.
         asked: which compressions.
+        target: that `auto` chooses for.
 
     Raises:
         InputError: a flag or a calibration file is wrong; a weight is not finite.
@@ -66,28 +80,40 @@ def compress(model: Model, asked: Compression) -> Compressed:
     """
     specs = [parse_spec(text) for text in asked.texts]
     for spec in specs:
-        if spec.family not in FAMILIES:
-            raise spec.fail(f"{spec.family}: unknown; expected one of {', '.join(FAMILIES)}")
+        if spec.family not in (*FAMILIES, AUTO):
+            known = ", ".join((*FAMILIES, AUTO))
+            raise spec.fail(f"{spec.family}: unknown; expected one of {known}")
+    if asked.max_bytes is not None and AUTO not in [spec.family for spec in specs]:
+        raise InputError("--max-bytes: expected --compress auto beside it, which chooses by it")
     if not specs:
         return Compressed()
-    graph = model.graph_model.graph
+    graph_model = model.graph_model
+    graph, earlier = graph_model.graph, frozenset(graph_model.graph.initializers)
     inputs = (
         draw_inputs(graph, asked.seed)
         if asked.calibration is None
         else read_calibration(Path(asked.calibration), graph, asked.seed)
     )
-    expected = run_samples(model.graph_model, inputs.samples, LOSSLESS_EXECUTION)
+    expected = run_samples(graph_model, inputs.samples, LOSSLESS_EXECUTION)
     execution = LOSSLESS_EXECUTION
-    records, details, error = [], [], 0.0
+    records, details, error, homes = [], [], 0.0, dict[str, int]()
     for spec in specs:
-        detail = FAMILIES[spec.family](model.graph_model, spec, inputs, model.source_path)
+        if spec.family == AUTO:
+            if target is None:
+                raise spec.fail("expected a target to choose for, got none")
+            goal = Goal(target, asked.max_error, asked.max_bytes, asked.seed)
+            joint = quantize_jointly(graph_model, spec, inputs, model.source_path, goal, expected)
+            detail, homes = joint.weights, joint.homes
+        else:
+            detail = FAMILIES[spec.family](graph_model, spec, inputs, model.source_path)
         if execution.accuracy_level not in (None, detail.accuracy):
             raise spec.fail(
                 f"accuracy={detail.accuracy}: expected {execution.accuracy_level} as of the "
                 "compression before; an artifact has one accuracy"
             )
         execution = Execution(accuracy_level=detail.accuracy)
-        got = run_samples(model.graph_model, inputs.samples, execution)
+        make_fusable(graph_model.graph)
+        got = run_samples(graph_model, inputs.samples, execution)
         error = relative_error(expected, got)
         options = _recorded(spec, detail, inputs.source, len(inputs.samples), asked.seed)
         records.append(PassRecord(spec.family, options, error))
@@ -102,7 +128,9 @@ def compress(model: Model, asked: Compression) -> Compressed:
             f"{asked.max_error:g}",
             tuple(f"{layer.name}: error of the weight {layer.error:.4g}" for layer in worst[:5]),
         )
-    return Compressed(tuple(records), tuple(details), execution, error)
+    forms = check_executed(graph_model, execution, earlier, model.source_path)
+    details[-1] = with_forms(details[-1], forms)
+    return Compressed(tuple(records), tuple(details), execution, error, homes)
 
 
 def _recorded(
