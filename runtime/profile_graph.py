@@ -9,8 +9,6 @@ from graph_ir.compression.forms import Constant, Executed, Kernel
 from runtime.manifest import Execution
 from runtime.session import make_session
 
-_FILE = "optimized.onnx"
-
 
 def executed_graph(model: Path, execution: Execution) -> Executed:
     """Makes a session and reads the graph that it would execute.
@@ -23,11 +21,16 @@ def executed_graph(model: Path, execution: Execution) -> Executed:
         InputError: onnxruntime refuses the model.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / _FILE
+        path = Path(scratch) / "optimized.onnx"
         make_session(model, execution, dump=path)
-        optimized = onnx.load(path, load_external_data=False)
-    source = onnx.load(model, load_external_data=False)
-    return Executed(_kernels(optimized.graph, _names(source.graph)), _constants(optimized.graph))
+        return read_executed(path, model)
+
+
+def read_executed(dump: Path, model: Path) -> Executed:
+    """The graph that a session wrote, joined to the one that it was made of."""
+    optimized = onnx.load(dump, load_external_data=False).graph
+    source = onnx.load(model, load_external_data=False).graph
+    return Executed(_kernels(optimized, _names(source)), _constants(optimized))
 
 
 def _names(graph: onnx.GraphProto) -> frozenset[str]:
