@@ -27,12 +27,15 @@ OTHERS: frozenset[OpFamily] = frozenset(
     }
 )
 _QUANTIZE = frozenset({"QuantizeLinear", "com.microsoft::QuantizeLinear"})
+# A result that is rounded on the way to the residual add or activation behind it: an array with
+# integer arithmetic applies both before it writes.
+_ROUNDED = frozenset({"DequantizeLinear", "com.microsoft::DequantizeLinear"})
 
 
 def is_elementwise(node: ir.Node) -> bool:
     """True for arithmetic that may be fused onto an op, and for the views between."""
     key = op_key(node)
-    return key in ELEMENTWISE_OPS or key in _QUANTIZE or key in RESHAPING
+    return key in ELEMENTWISE_OPS or key in (_QUANTIZE | _ROUNDED) or key in RESHAPING
 
 
 def fuse_product_epilogues(index: GraphIndex) -> None:
