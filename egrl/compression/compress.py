@@ -115,7 +115,8 @@ def compress(model: Model, asked: Compression, target: Target | None = None) -> 
         make_fusable(graph_model.graph)
         got = run_samples(graph_model, inputs.samples, execution)
         error = relative_error(expected, got)
-        options = _recorded(spec, detail, inputs.source, len(inputs.samples), asked.seed)
+        used = inputs if detail.calibration is None else detail.calibration
+        options = _recorded(spec, detail, used.source, len(used.samples), asked.seed)
         records.append(PassRecord(spec.family, options, error))
         details.append(detail)
     if asked.max_error is not None and error > asked.max_error:

@@ -17,6 +17,9 @@ Feeds = dict[str, Array]
 
 DRAWN_SAMPLES = 4
 
+MAX_CALIBRATION_BYTES = 4 << 30
+"""Of all samples together, since all are held while a model is quantized."""
+
 
 @dataclass(frozen=True, slots=True)
 class CalibrationInputs:
@@ -26,30 +29,42 @@ class CalibrationInputs:
         samples: feeds of one inference each.
         source: `drawn`, `generated`, or the name of the file or folder.
         seed: of what was drawn.
+        given: whether they are a person's.
     """
 
     samples: tuple[Feeds, ...]
     source: str
     seed: int
+    given: bool = False
 
 
 def read_calibration(path: Path, graph: ir.Graph, seed: int) -> CalibrationInputs:
     """The samples of a `.npz` file, or of all of a folder, in order of their names.
 
     Raises:
-        InputError: no sample there, or one that the model does not take.
+        InputError: no sample there, or one that the model does not take; too many of them.
     """
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: expected .npz files, got none")
     ports = _ports(graph)
     samples: list[Feeds] = []
+    room = MAX_CALIBRATION_BYTES
     for file in files:
         try:
-            samples.append(check_inputs(ports, read_inputs(file)))
+            feeds = check_inputs(ports, read_inputs(file, room))
+            _check_finite(feeds)
         except InputError as error:
             raise InputError(f"calibration {file}: {error}") from error
-    return CalibrationInputs(tuple(samples), path.name, seed)
+        samples.append(feeds)
+        room -= sum(array.nbytes for array in feeds.values())
+    return CalibrationInputs(tuple(samples), path.name, seed, given=True)
+
+
+def _check_finite(feeds: Feeds) -> None:
+    for name, array in feeds.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"input {name!r}: expected finite values, got NaN or infinity")
 
 
 def draw_inputs(graph: ir.Graph, seed: int, count: int = DRAWN_SAMPLES) -> CalibrationInputs:
@@ -78,20 +93,20 @@ def _drawn(value: ir.Value, rng: np.random.Generator) -> Array:
         return rng.standard_normal(shape).astype(dtype.numpy())
     if dtype == ir.DataType.BOOL:
         return np.ones(shape, np.bool_)
-    limit = _looked_up(value)
+    limit = table_rows(value)
     if limit is None:
         return np.ones(shape, dtype.numpy())
     return rng.integers(0, limit, shape).astype(dtype.numpy())
 
 
-def _looked_up(value: ir.Value) -> int | None:
-    """Rows of the smallest table that the value indexes, through casts; None where it does not."""
+def table_rows(value: ir.Value) -> int | None:
+    """Rows of the smallest table that a value indexes, through casts; None where it does not."""
     limits: list[int] = []
     for node, at in value.uses():
         if op_key(node) == "Gather" and at == 1 and node.inputs[0] is not None:
             axis = node.attributes.get_int("axis", 0)
             limits.append(shape_of(node.inputs[0])[axis])
         elif op_key(node) in ("Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity") and at == 0:
-            below = _looked_up(node.outputs[0])
+            below = table_rows(node.outputs[0])
             limits += [] if below is None else [below]
     return min(limits, default=None)

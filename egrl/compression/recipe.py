@@ -41,6 +41,12 @@ class Recipe:
     whole: WholeGraph
     options: dict[str, str]
 
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether any part looks at what the model computes on inputs."""
+        parts = (*self.preparations, self.method, *self.corrections)
+        return self.mixed.average_bits > 0 or any(part.needs_inputs for part in parts)
+
 
 def read_recipe(spec: Spec) -> Recipe:
     """The parts that a flag names; add-ons may stand before or behind the method.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from egrl.compression.generate import learned_from
 from egrl.compression.inputs import CalibrationInputs
 from egrl.compression.quantize import Kept, layer_record, quantize_sites
 from egrl.compression.recipe import Recipe, read_recipe
@@ -40,6 +41,7 @@ class WeightsRecord:
     record: CompressionRecord
     options: dict[str, str]
     accuracy: int = 4
+    calibration: CalibrationInputs | None = None
 
 
 def quantize_weights(
@@ -51,15 +53,16 @@ def quantize_weights(
         InputError: an unknown method or option, a weight that is not finite.
     """
     recipe = read_recipe(spec)
+    raise_opset(model, needed_opset(recipe.grid.bits), where)
+    elements = constant_sizes(model)[0]
+    calibration = learned_from(model, recipe, calibration)
     data = Data(
         calibration.samples,
         OnnxRuntimeRunner(),
         calibration.seed,
-        calibration.source != "drawn",
+        calibration.given,
         recipe.grid,
     )
-    raise_opset(model, needed_opset(recipe.grid.bits), where)
-    elements = constant_sizes(model)[0]
     notes = [_note(part.name, part.prepare(model, data)) for part in recipe.preparations]
     tables, passed_over = _quantize_tables(model, recipe)
     sites = find_sites(model.graph)
@@ -83,7 +86,7 @@ def quantize_weights(
         constant_sizes(model)[1] / max(elements, 1),
         notes,
     )
-    return WeightsRecord(record, recipe.options, recipe.whole.accuracy)
+    return WeightsRecord(record, recipe.options, recipe.whole.accuracy, calibration)
 
 
 def _quantize_tables(

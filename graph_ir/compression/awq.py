@@ -43,6 +43,7 @@ class Awq(Preparation):
     """
 
     name: ClassVar[str] = "awq"
+    needs_inputs: ClassVar[bool] = True
     awq_steps: int = 10
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ Axes: K inner (input channels), N columns (output channels), R rows of the left 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -68,7 +68,7 @@ class Data:
     runner: Runner
     seed: int
     given: bool
-    grid: Grid = Grid()
+    grid: Grid = field(default_factory=Grid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,11 @@ class ModelMethod(ABC):
 
     Attributes:
         name: on the command line.
+        needs_inputs: whether it looks at what the model computes on inputs.
     """
 
     name: ClassVar[str]
+    needs_inputs: ClassVar[bool] = True
 
     @abstractmethod
     def quantize(
@@ -141,9 +143,11 @@ class Preparation(ABC):
 
     Attributes:
         name: on the command line.
+        needs_inputs: whether it looks at what the model computes on inputs.
     """
 
     name: ClassVar[str]
+    needs_inputs: ClassVar[bool] = False
 
     @abstractmethod
     def prepare(self, model: ir.Model, data: Data) -> PassResult:
@@ -160,9 +164,11 @@ class Correction(ABC):
 
     Attributes:
         name: on the command line.
+        needs_inputs: whether it looks at what the model computes on inputs.
     """
 
     name: ClassVar[str]
+    needs_inputs: ClassVar[bool] = True
 
     @abstractmethod
     def correct(
