@@ -51,7 +51,7 @@ def _kernels(graph: onnx.GraphProto, known: frozenset[str]) -> tuple[Kernel, ...
     found: list[Kernel] = []
     readers: dict[str, str] = {}
     for node in reversed(graph.node):
-        value = next((name for name in node.output if name in known), "")
+        value = next((name for name in (*node.output, _blocked(node.name)) if name in known), "")
         if not value:
             value = next((readers[name] for name in node.output if name in readers), "")
         for name in node.input:
@@ -69,3 +69,8 @@ def _kernels(graph: onnx.GraphProto, known: frozenset[str]) -> tuple[Kernel, ...
             )
         )
     return tuple(reversed(found))
+
+
+def _blocked(node_name: str) -> str:
+    """The tensor after which onnxruntime names what computes it in blocks of channels."""
+    return node_name.partition("_nchwc")[0]

@@ -160,18 +160,29 @@ def emit_lookups(
     levels, scale = by_row(packed.levels, inner), by_row(packed.scale, groups)
     zero = None if packed.zero is None else by_row(packed.zero, groups)
     for node in nodes:
-        _look_up(graph, node, levels, scale, zero, quantized)
+        lookups_of(graph, node, levels, scale, zero, inner, quantized.grid.group)
 
 
-def _look_up(
+def lookups_of(
     graph: ir.Graph,
     node: ir.Node,
     levels: ir.Value,
     scale: ir.Value,
     zero: ir.Value | None,
-    quantized: QuantizedWeight,
+    width: int,
+    group: int,
 ) -> None:
-    """Replaces one Gather; what it computed keeps its name."""
+    """Replaces one Gather of rows; what it computed keeps its name.
+
+    Args:
+        graph: of the node.
+        node: removed.
+        levels: `[V, width]`, of a type that Gather takes.
+        scale: `[V, groups]`, float16 or float32.
+        zero: likewise, of the type of `levels`; None for zeros.
+        width: elements of a row.
+        group: of them share a scale.
+    """
     index, result = node.inputs[1], node.outputs[0]
     assert index is not None, node
     name, shape = value_name(result), shape_of(index)
@@ -195,14 +206,13 @@ def _look_up(
 
     inputs = [picked(levels, "q")]
     stored = picked(scale, "scale")
-    to = {"to": int(ir.DataType.FLOAT)}
-    inputs.append(
-        add("Cast", [stored], to, f"{name}.scale32", shape_of(scale)[1], ir.DataType.FLOAT)
-    )
+    if scale.dtype is not ir.DataType.FLOAT:
+        to = {"to": int(ir.DataType.FLOAT)}
+        stored = add("Cast", [stored], to, f"{name}.scale32", shape_of(scale)[1], ir.DataType.FLOAT)
+    inputs.append(stored)
     if zero is not None:
         inputs.append(picked(zero, "zero"))
-    attributes = {"axis": len(shape), "block_size": quantized.grid.group}
-    width = quantized.levels_KN.shape[0]
+    attributes = {"axis": len(shape), "block_size": group}
     whole = add("DequantizeLinear", inputs, attributes, f"{name}.row", width, ir.DataType.FLOAT)
     graph.insert_before(node, made)
     result.replace_all_uses_with(whole, replace_graph_outputs=True)

@@ -81,6 +81,8 @@ class Kernel:
         return f"MatMulNBits of {bits} bits in blocks of {block}, accuracy {level}"
 
 
+# How onnxruntime names what it transposes for a fusion, and signed bytes made unsigned.
+_DERIVED = ("_T", "_s8_2_u8")
 _N_BITS_ATTRIBUTES = ("bits", "block_size", "accuracy_level")
 
 
@@ -202,8 +204,8 @@ def _values(graph: ir.Graph) -> dict[str, ir.Value]:
 
 def _root(name: str, values: Mapping[str, ir.Value]) -> str:
     """The constant of the source graph that a constant of the optimized one was made from."""
-    if name not in values and name.endswith("_T"):
-        name = name.removesuffix("_T")  # how onnxruntime names what it transposes for a fusion
+    for suffix in _DERIVED:
+        name = name if name in values else name.removesuffix(suffix)
     value = values.get(name)
     while value is not None and not is_constant(value):
         producer = value.producer()
