@@ -20,6 +20,7 @@ from accelerator_sim.validate import check_plan
 from egrl.budget import default_budget, parse_budget
 from egrl.compression.compress import NO_COMPRESSION, Compressed, Compression
 from egrl.compression.compress import compress as compress_model
+from egrl.compression.joint.goal import Target
 from egrl.constraints import Constraints, read_constraints
 from egrl.evaluators.command import Command
 from egrl.evaluators.measured import Measured
@@ -92,6 +93,7 @@ def compile_model(
     compress: Sequence[str] = (),
     calibration: str | Path | None = None,
     max_error: float | None = None,
+    max_bytes: int | None = None,
     placer: str = "auto",
     budget: str | None = None,
     seed: int = 0,
@@ -112,6 +114,7 @@ def compile_model(
         compress: compressions in order, e.g. `int4:rtn,group=64`; see `egrl passes`.
         calibration: `.npz` file of inputs, or a folder of them; drawn with `seed` where None.
         max_error: largest relative error of the compressed model's outputs.
+        max_bytes: most bytes of all weights, with `auto`.
         placer: see `egrl placers`.
         budget: of the placer, `30s` or `4000ev`; `30s` where None, `400ev` with an evaluator.
         seed: of the placer; with an evaluation budget the artifact's bytes depend on nothing else.
@@ -130,12 +133,13 @@ def compile_model(
     check_replaceable(Path(out).absolute())
     fixed = read_constraints(Path(constraints)) if constraints else Constraints()
     config = read_placer_config(placer, Path(placer_config)) if placer_config else None
-    asked = Compression(tuple(compress), calibration, max_error, seed)
+    asked = Compression(tuple(compress), calibration, max_error, seed, max_bytes)
     ready = prepare(model, target, precision, dims or {}, fixed.pins, compression=asked)
     if write_problem is not None:
         write_audit_problem(ready.problem, Path(write_problem))
     name = Path(model).stem
-    placed = place(ready.problem, placer, limits, seed, progress, name, evaluator, config)
+    start = ready.compressed.homes
+    placed = place(ready.problem, placer, limits, seed, progress, name, evaluator, config, start)
     write_placed(ready, placed, Path(out), target, Searched(placer, budget, seed, evaluator))
     measured = {} if placed.measured is None else {GRAPH: placed.measured}
     return CompileOutcome(Path(out), {GRAPH: placed.report}, measured)
@@ -176,8 +180,9 @@ def prepare(
     accelerator = grouped(load_target(target), groups)
     loaded = load_model(model, dims)
     passes = run_lossless(loaded.graph_model)
-    compressed = compress_model(loaded, compression)
     execution_type = precision or accelerator.default_type
+    goal = Target(accelerator, execution_type, pins or {})
+    compressed = compress_model(loaded, compression, goal)
     streamed = frozenset(accelerator.streamed_views)
     lowered = lower(loaded, GRAPH, execution_type, streamed)
     problem = build_problem(lowered.workload, accelerator, pins)

@@ -1,13 +1,15 @@
 """Place a problem: the asked-for placer, beside the references that every report names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from accelerator_sim.addresses import has_addresses
 from accelerator_sim.build_report import build_report
+from accelerator_sim.engine import evaluate
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.reference_engine import simulate
 from accelerator_sim.report import Report
@@ -54,6 +56,7 @@ def place(
     model: str = "",
     command: Command | None = None,
     config: object = None,
+    start: Mapping[str, int] | None = None,
 ) -> Placed:
     """Run the references, then the placer, and report.
 
@@ -68,6 +71,7 @@ def place(
         model: how the report names it; the workload's name where empty.
         command: the machine to search on; the engine where None.
         config: hyper-parameters of the placer (`egrl.placers.configured`); its own where None.
+        start: homes by tensor name of a placement found before; taken where it is faster.
 
     Raises:
         InputError: no such placer, one that cannot search on a machine, or a machine that cannot
@@ -94,10 +98,28 @@ def place(
                 f"the last: {machine.last_failure}",
             ),
         ) from error
+    if start and machine is None:
+        result = no_slower(problem, result, start)
     placed = report_placement(problem, placer, result, references, model)
     if machine is None or command is None:
         return placed
     return measured_again(placed, machine, command.line, reference, reference_s)
+
+
+def no_slower(
+    problem: PlacementProblem, result: PlacerResult, start: Mapping[str, int]
+) -> PlacerResult:
+    """The result, or the placement of these homes where it fits and is faster."""
+    homes_T = result.homes_T.copy()
+    for t, tensor in enumerate(problem.workload.tensors):
+        home = start.get(tensor.name, -1)
+        if home >= 0 and problem.allowed_TH[t, home]:
+            homes_T[t] = home
+    latency_s, overflow_bytes = evaluate(problem, homes_T)
+    fits = overflow_bytes <= 0 and has_addresses(problem, homes_T.tolist())
+    if not fits or not latency_s < result.latency_s:
+        return result
+    return replace(result, homes_T=homes_T, latency_s=latency_s)
 
 
 def report_placement(

@@ -6,7 +6,7 @@ from pathlib import Path
 from egrl.cli.evaluator import add_evaluator, evaluator_command
 from egrl.cli.files import check_writable
 from egrl.cli.parser import Verbs
-from egrl.cli.values import add_dims, extents, positive_ratio, whole_number
+from egrl.cli.values import add_dims, extents, positive_number, positive_ratio, whole_number
 
 
 def add(verbs: Verbs) -> None:
@@ -27,7 +27,8 @@ def add(verbs: Verbs) -> None:
         action="append",
         default=[],
         metavar="FAMILY:METHOD,OPTIONS",
-        help="e.g. int4:rtn,group=64; may be repeated, applied in order; see egrl passes",
+        help="e.g. int4:rtn,group=64, or auto:rtn with a bound; may be repeated, applied in order; "
+        "see egrl passes",
     )
     parser.add_argument(
         "--calibration",
@@ -40,6 +41,12 @@ def add(verbs: Verbs) -> None:
         type=positive_ratio,
         metavar="E",
         help="largest relative error of the compressed model's outputs; beyond it exit 3",
+    )
+    parser.add_argument(
+        "--max-bytes",
+        type=positive_number,
+        metavar="B",
+        help="most bytes of all weights, with --compress auto; beyond it exit 3",
     )
     parser.add_argument("--placer", default="auto", metavar="NAME", help="default: auto")
     parser.add_argument(
@@ -91,6 +98,7 @@ def command(args: argparse.Namespace) -> int:
             compress=args.compress,
             calibration=args.calibration,
             max_error=args.max_error,
+            max_bytes=args.max_bytes,
             placer=args.placer,
             budget=budget,
             seed=args.seed,

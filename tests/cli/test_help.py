@@ -17,7 +17,7 @@ HEAVY = (
 # The command line is an interface: a flag is added here on purpose or not at all.
 FLAGS = {
     "compile": [
-        "model", "--target", "--precision", "--compress", "--calibration", "--max-error",
+        "model", "--target", "--precision", "--compress", "--calibration", "--max-error", "--max-bytes",
         "--placer", "--placer-config", "--budget", "--seed", "--dim", "--constraints",
         "--evaluator", "--evaluator-repeats", "--evaluator-timeout", "--evaluator-jobs",
         "--write-problem", "-o", "--out",
@@ -35,7 +35,10 @@ FLAGS = {
         "--schedule", "--ablation", "--evaluator", "--evaluator-repeats", "--evaluator-timeout",
         "--evaluator-jobs", "--machine", "--jobs", "--resume", "-o", "--out",
     ],
-    "run": ["artifact", "--inputs", "-o", "--out", "--check-plan", "--graph", "--threads"],
+    "run": [
+        "artifact", "--inputs", "-o", "--out", "--check-plan", "--profile", "--repeat", "--json",
+        "--graph", "--threads",
+    ],
     "inspect": ["artifact"],
     "verify": ["artifact"],
     "audit": [

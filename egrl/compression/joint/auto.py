@@ -187,20 +187,23 @@ class _Choosing:
             return self._smallest(search)
         found = self._uniform(place)
         scale = self._scale(found)
+        seen = set()
         for _ in range(self.options.repairs + 1):
             bounds = Bounds(self.goal.max_error / scale, self.goal.max_bytes)
             placed = search.run(bounds, found)
-            if placed is None:
+            if placed is None or placed.choice_S in seen:
                 break
+            seen.add(placed.choice_S)
             error = self.trial.error(placed.choice_S)
             if self._keeps(placed.choice_S):
                 found.append(placed)
-                if error >= SLACK * self.goal.max_error or not any(placed.choice_S):
+                if error >= SLACK * self.goal.max_error:
                     break
-            known = {each.choice_S for each in found}
             predicted = self.costs.error(placed.choice_S)
-            if predicted <= 0 or (placed.choice_S in known and placed is not found[-1]):
-                break
+            if predicted <= 0 or (
+                error <= self.goal.max_error and predicted < SLACK * bounds.error
+            ):
+                break  # More room for error would not be used.
             scale = error / predicted * (1.0 if error <= self.goal.max_error else 1.02)
         if not found:
             raise self._unmet()

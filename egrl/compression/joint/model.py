@@ -110,6 +110,8 @@ def build_joint_model(
     home_columns: dict[int, list[tuple[int, int]]] = {}
     for tensor in decided:
         homes = np.flatnonzero(union.problem.allowed_TH[tensor]).tolist()
+        if not homes:
+            continue  # It has one home where it is at all.
         home_columns[tensor] = [(home, linear.column(0.0, 1.0, True)) for home in homes]
         lower = 0.0 if tensor in union.optional else 1.0
         linear.row([(column, 1.0) for _, column in home_columns[tensor]], lower, 1.0)
@@ -304,7 +306,7 @@ def _add_op(
     for position, tensor in enumerate(hull.tensors):
         # Another op may need an optional tensor where this one does without.
         lower = -np.inf if tensor in optional else 0.0
-        for home, column in home_columns[tensor]:
+        for home, column in home_columns.get(tensor, []):
             members = np.flatnonzero(hull.homes_CJ[:, position] == home)
             linear.row([*((weights[c], 1.0) for c in members), (column, -1.0)], lower, 0.0)
     terms = [(w, -e / time_unit_s) for w, e in zip(weights, hull.early_C, strict=True)]

@@ -77,7 +77,7 @@ class JointSearch:
         """
         best = min(
             (start for start in starts if self.keeps(start.choice_S, bounds)),
-            key=lambda placed: placed.latency_s,
+            key=self._order,
             default=None,
         )
         solved = self._program(bounds)
@@ -110,7 +110,11 @@ class JointSearch:
             placed = self.place.place(choice_S, starts, self.effort.evaluations)
         except UnmetRequirementError:
             return best  # This choice has no placement; another may.
-        return placed if best is None or placed.latency_s < best.latency_s else best
+        return placed if best is None or self._order(placed) < self._order(best) else best
+
+    def _order(self, placed: PlacedChoice) -> tuple[float, float]:
+        """Faster first; of equally fast ones the one with less error."""
+        return float(f"{placed.latency_s:.9e}"), self.costs.error(placed.choice_S)
 
     def _program(self, bounds: Bounds) -> tuple[tuple[int, ...] | None, dict[str, int]]:
         if self.effort.nodes == 0:
