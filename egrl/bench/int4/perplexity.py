@@ -47,12 +47,14 @@ class TextScore:
         divergence: mean over positions of KL(reference || model), in nats; NaN without one.
         changed: share of positions whose most likely token is another; NaN without one.
         predicted: tokens that were predicted.
+        losses: mean negative log-likelihood of each window, in nats.
     """
 
     perplexity: float
     divergence: float
     changed: float
     predicted: int
+    losses: tuple[float, ...]
 
 
 def open_model(path: Path, threads: int = 1) -> ort.InferenceSession:
@@ -113,12 +115,13 @@ def score(
         windows_WS: of the text.
         reference_WSV: logits of the uncompressed model.
     """
-    loss, divergence, changed, predicted = 0.0, 0.0, 0, 0
+    divergence, changed, predicted = 0.0, 0, 0
+    losses: list[float] = []
     for at, window_S in enumerate(windows_WS):
         logits_SV = logits_of(session, window_S)[:-1]
         log_SV = log_probabilities(logits_SV)
         rows = np.arange(len(log_SV))
-        loss -= float(log_SV[rows, window_S[1:]].sum(dtype=np.float64))
+        losses.append(-float(log_SV[rows, window_S[1:]].mean(dtype=np.float64)))
         predicted += len(rows)
         if reference_WSV is not None:
             exact_SV = reference_WSV[at][:-1]
@@ -126,11 +129,12 @@ def score(
             gap_SV = np.exp(exact_log_SV) * (exact_log_SV - log_SV)
             divergence += float(gap_SV.sum(dtype=np.float64))
             changed += int((exact_SV.argmax(-1) != logits_SV.argmax(-1)).sum())
+    # All windows are of one length, so the mean of their means is the mean over tokens.
+    perplexity = math.exp(sum(losses) / len(losses))
     if reference_WSV is None:
-        return TextScore(math.exp(loss / predicted), math.nan, math.nan, predicted)
-    return TextScore(
-        math.exp(loss / predicted), divergence / predicted, changed / predicted, predicted
-    )
+        return TextScore(perplexity, math.nan, math.nan, predicted, tuple(losses))
+    share = changed / predicted
+    return TextScore(perplexity, divergence / predicted, share, predicted, tuple(losses))
 
 
 def main(arguments: Sequence[str]) -> int:
