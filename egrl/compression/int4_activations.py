@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from egrl.compression.inputs import CalibrationInputs
-from egrl.compression.int8 import calibration_data
+from egrl.compression.int8 import OPSET, calibration_data
 from egrl.compression.int8_static import quantize_static
 from egrl.compression.spec import Spec, options_into
 from egrl.compression.weights import WeightsRecord, constant_sizes, quantize_weights
-from graph_ir.compression import qdq_static
 from graph_ir.compression.activations import RangeOptions
 from graph_ir.errors import InputError
 from graph_ir.opset import raise_opset
@@ -66,14 +65,14 @@ def quantize_int4(
     options, ranges = made["activations"], made["range"]
     assert isinstance(options, Activations)
     assert isinstance(ranges, RangeOptions)
-    if options.activations == "float" and len(own) > 1:
-        given = next(key for key, _ in own if key != "activations")
-        raise spec.fail(f"{given}: expected activations=int8 with it")
+    others = [key for key, _ in own if key != "activations"]
+    if options.activations == "float" and others:
+        raise spec.fail(f"{others[0]}: expected activations=int8 with it")
     elements = constant_sizes(model)[0]
     weights = quantize_weights(model, dataclasses.replace(spec, options=rest), calibration, where)
     if options.activations == "float":
         return weights
-    raise_opset(model, qdq_static.OPSET_4_BITS, where)
+    raise_opset(model, OPSET, where)
     bits = options.convolution_bits
     static = quantize_static(model, calibration_data(calibration), ranges, bits, 0, {})
     skipped = {layer.name: layer for layer in (*weights.record.skipped, *static.skipped)}

@@ -11,11 +11,10 @@ import onnx_ir as ir
 
 from egrl.compression.inputs import CalibrationInputs
 from egrl.compression.int8_static import quantize_static
-from egrl.compression.int8_weights import channel_record, product_weight
+from egrl.compression.int8_weights import channel_record, quantize_tables
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.spec import Spec, options_into
 from egrl.compression.weights import WeightsRecord, constant_sizes, quantize_weights
-from graph_ir.compression import qdq_dynamic, qdq_static
 from graph_ir.compression.activations import RangeOptions
 from graph_ir.compression.grid import Grid
 from graph_ir.compression.method import Data
@@ -28,6 +27,8 @@ from graph_ir.opset import raise_opset
 from runtime.compression import CompressionRecord, SkippedRecord
 
 BYTE_BITS = (7, 8)
+# The first whose conversions onnx knows for every op, and with 4-bit types.
+OPSET = 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,25 @@ class Bytes:
 
     Attributes:
         weight_bits: 8, or 7, which CPUs without VNNI multiply half as fast again.
+        embeddings: `8`: as bytes with a scale a row; `float`: as they are.
 
     Raises:
         InputError: another width.
     """
 
     weight_bits: int = 8
+    embeddings: str = "8"
 
     def __post_init__(self) -> None:
+        if self.embeddings not in ("8", "float"):
+            raise InputError(f"embeddings={self.embeddings}: expected 8 or float")
         if self.weight_bits not in BYTE_BITS:
             raise InputError(f"weight-bits={self.weight_bits}: expected 7 or 8")
+
+    @property
+    def table_bits(self) -> int:
+        """Bits of an embedding, 0 where it stays as it is."""
+        return 0 if self.embeddings == "float" else 8
 
 
 def quantize_int8(
@@ -67,19 +77,21 @@ def _dynamic(model: ir.Model, spec: Spec, where: str) -> WeightsRecord:
     _alone(spec)
     made, resolved = options_into(spec, {"dynamic": Bytes()})
     options = made["dynamic"]
-    raise_opset(model, qdq_dynamic.OPSET, where)
+    raise_opset(model, OPSET, where)
     elements = constant_sizes(model)[0]
+    tables, passed_over = quantize_tables(model, options.table_bits)
     sites = find_sites(model.graph)
     products = DynamicProducts(model.graph)
-    layers = []
+    layers = [*tables]
     for site in sites.found:
-        weight_KN = product_weight(site)
+        weight_KN = site.weight_KN()
         weight = on_channels(
             weight_KN, 1, options.weight_bits, channel_scale(weight_KN, 1, options.weight_bits)
         )
         layers.append(channel_record(site.name, weight_KN, weight))
         products.emit(site, weight)
-    skipped = [SkippedRecord(left.name, left.reason) for left in sites.skipped]
+    skipped = [*passed_over]
+    skipped += [SkippedRecord(left.name, left.reason) for left in sites.skipped]
     skipped += [
         SkippedRecord(node_name(node), "onnxruntime's dynamic convolution is slower than floats")
         for node in model.graph
@@ -98,13 +110,16 @@ def _static(
     options, ranges = made["static"], made["range"]
     assert isinstance(options, Bytes)
     assert isinstance(ranges, RangeOptions)
-    raise_opset(model, qdq_static.OPSET, where)
+    raise_opset(model, OPSET, where)
     elements = constant_sizes(model)[0]
+    tables, passed_over = quantize_tables(model, options.table_bits)
     data = calibration_data(calibration)
     bits = options.weight_bits
     done = quantize_static(model, data, ranges, bits, bits, {})
     stored = constant_sizes(model)[1] / max(elements, 1)
-    record = CompressionRecord("static", done.layers, done.skipped, stored, [done.note])
+    record = CompressionRecord(
+        "static", [*tables, *done.layers], [*passed_over, *done.skipped], stored, [done.note]
+    )
     return WeightsRecord(record, {"method": "static", **resolved})
 
 

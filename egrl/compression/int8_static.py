@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from egrl.compression.int8_weights import channel_record, convolution_weight, product_weight
+from egrl.compression.int8_weights import channel_record, convolution_weight
 from graph_ir.compression.activations import RangeOptions, grids_of, observe
 from graph_ir.compression.convolution import (
     ConvolutionSite,
@@ -84,7 +84,7 @@ def quantize_static(
     plan = plan_static(
         graph,
         [site.node for site in convolutions],
-        [*(site.node for site in products), *blocked],
+        [*(node for site in products for node in (site.node, *site.shared)), *blocked],
     )
     grids = grids_of(observe(model, plan.ranges, data), ranges)
     of_input = {site.name: grids[value_name(plan.grid_of[_input(site)])] for site in convolutions}
@@ -168,7 +168,7 @@ def _bias(site: ConvolutionSite) -> F32:
 
 
 def _product(writer: Writer, site: Site, bits: int) -> LayerRecord:
-    weight_KN = product_weight(site)
+    weight_KN = site.weight_KN()
     quantized = on_channels(weight_KN, 1, bits, channel_scale(weight_KN, 1, bits))
     emit_static_product(writer, site, quantized)
     return channel_record(site.name, weight_KN, quantized)

@@ -177,3 +177,10 @@ def only_reader(value: ir.Value) -> ir.Node | None:
         return None
     (use,) = uses
     return use.node
+
+
+def first_reader(value: ir.Value) -> ir.Node:
+    """Of the nodes that read a value, the first of the graph."""
+    readers = [use.node for use in value.uses()]
+    inside = set(readers)
+    return next(node for node in graph_of(readers[0]) if node in inside)

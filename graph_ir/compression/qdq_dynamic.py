@@ -7,16 +7,15 @@ DynamicQuantizeMatMul; where several products read one tensor, it is quantized o
 
 from collections.abc import Sequence
 
-import numpy as np
 import onnx_ir as ir
 
-from graph_ir.compression.qdq import Writer, take_over
+from graph_ir.compression.gemm import normalize
+from graph_ir.compression.packing import drop_unused
+from graph_ir.compression.qdq import Writer, first_reader, take_over
 from graph_ir.compression.qdq_weights import ChannelWeight, stored_levels
 from graph_ir.compression.sites import Site
-from graph_ir.onnx_values import op_key, shape_of, value_name
+from graph_ir.onnx_values import node_name, op_key, shape_of, value_name
 from graph_ir.passes.rewiring import graph_of
-
-OPSET = 11
 
 
 class DynamicProducts:
@@ -27,104 +26,65 @@ class DynamicProducts:
         self._quantized: dict[ir.Value, Sequence[ir.Value]] = {}
 
     def emit(self, site: Site, weight: ChannelWeight) -> None:
-        """Puts a dynamic product in the place of a site.
+        """Puts dynamic products in the place of a site's, and drops the weight that none reads.
 
         Args:
-            site: in topological order after those of earlier calls; changed in place.
-            weight: `[K, N]`, scales along axis 1, any factor of the product in them.
+            site: changed in place.
+            weight: `[K, N]`, scales along axis 1.
         """
-        node, writer, name = site.node, self._writer, site.name
-        levels, scale, zero = self._bytes(site)
-        stored = stored_levels(writer, node, f"{name}.weight", weight)
-        shape = shape_of(node.outputs[0])
-        (sums,) = writer.node(
-            node,
-            "MatMulInteger",
-            [levels, stored, zero],
-            f"{name}/integer",
-            [ir.DataType.INT32],
-            [shape],
-        )
-        (floats,) = writer.node(
-            node,
-            "Cast",
-            [sums],
-            f"{name}/float",
-            [ir.DataType.FLOAT],
-            [shape],
-            {"to": int(ir.DataType.FLOAT)},
-        )
-        scales = writer.constant(f"{name}.weight.scale", weight.scale_C, ir.DataType.FLOAT)
-        (product,) = writer.node(
-            node,
-            "Mul",
-            [scale, scales],
-            f"{name}/scales",
-            [ir.DataType.FLOAT],
-            [weight.scale_C.shape],
-        )
-        (result,) = writer.node(
-            node,
-            "Mul",
-            [floats, product],
-            f"{name}/scaled",
-            [ir.DataType.FLOAT],
-            [shape],
-        )
-        bias = gemm_bias(writer, node)
-        if bias is not None:
-            (result,) = writer.node(
-                node, "Add", [result, bias], f"{name}/bias", [ir.DataType.FLOAT], [shape]
-            )
-        finish_product(site, result)
+        graph = graph_of(site.node)
+        for node in (site.node, *site.shared):
+            self._product(node, site, weight)
+        drop_unused(graph, site.weight)
 
-    def _bytes(self, site: Site) -> Sequence[ir.Value]:
-        """Bytes, scale and zero point of a site's input."""
-        found = self._quantized.get(site.input)
+    def _product(self, node: ir.Node, site: Site, weight: ChannelWeight) -> None:
+        writer, name, source = self._writer, node_name(node), node.inputs[0]
+        assert source is not None
+        levels, scale, zero = self._bytes(node, source)
+        bias = product_bias(node, site)
+        stored = stored_levels(writer, node, f"{name}.weight", weight)
+        scales = writer.constant(f"{name}.weight.scale", weight.scale_C, ir.DataType.FLOAT)
+        shape, floats = shape_of(node.outputs[0]), ir.DataType.FLOAT
+        steps: list[tuple[str, list[ir.Value], str, ir.DataType, tuple[int, ...]]] = [
+            ("MatMulInteger", [levels, stored, zero], "integer", ir.DataType.INT32, shape),
+            ("Cast", [], "float", floats, shape),
+            ("Mul", [scale, scales], "scales", floats, weight.scale_C.shape),
+        ]
+        made: list[ir.Value] = []
+        for op_type, inputs, step, dtype, extents in steps:
+            attributes = {"to": int(floats)} if op_type == "Cast" else {}
+            (value,) = writer.node(
+                node, op_type, inputs or made[-1:], f"{name}/{step}", [dtype], [extents], attributes
+            )
+            made.append(value)
+        (result,) = writer.node(node, "Mul", made[1:], f"{name}/scaled", [floats], [shape])
+        if bias is not None:
+            (result,) = writer.node(node, "Add", [result, bias], f"{name}/bias", [floats], [shape])
+        take_over(node, result)
+
+    def _bytes(self, node: ir.Node, source: ir.Value) -> Sequence[ir.Value]:
+        """Bytes, scale and zero point of what a product reads, in front of its first reader."""
+        found = self._quantized.get(source)
         if found is None:
             types = [ir.DataType.UINT8, ir.DataType.FLOAT, ir.DataType.UINT8]
             found = self._writer.node(
-                site.node,
+                first_reader(source),
                 "DynamicQuantizeLinear",
-                [site.input],
-                f"{value_name(site.input)}/quantize",
+                [source],
+                f"{value_name(source)}/quantize",
                 types,
-                [shape_of(site.input), (), ()],
+                [shape_of(source), (), ()],
             )
-            self._quantized[site.input] = found
+            self._quantized[source] = found
         return found
 
 
-def product_factor(site: Site) -> float:
-    """What a Gemm multiplies its product with."""
-    return site.node.attributes.get_float("alpha", 1.0) if op_key(site.node) == "Gemm" else 1.0
+def product_bias(node: ir.Node, site: Site) -> ir.Value | None:
+    """What a Gemm adds, made one number a column; None for nothing.
 
-
-def gemm_bias(writer: Writer, node: ir.Node) -> ir.Value | None:
-    """What a Gemm adds to its product, its factor in it; None for nothing."""
-    if op_key(node) != "Gemm" or len(node.inputs) < 3 or node.inputs[2] is None:
-        return None
-    bias = node.inputs[2]
-    factor = node.attributes.get_float("beta", 1.0)
-    if factor == 1.0:
-        return bias
-    scale = writer.constant(
-        f"{value_name(bias)}.beta", np.array(factor, np.float32), ir.DataType.FLOAT
-    )
-    (scaled,) = writer.node(
-        node,
-        "Mul",
-        [bias, scale],
-        f"{value_name(bias)}/beta",
-        [ir.DataType.FLOAT],
-        [shape_of(bias)],
-    )
-    return scaled
-
-
-def finish_product(site: Site, result: ir.Value) -> None:
-    """Lets a value stand for a product, which goes, with its weight where nobody else reads it."""
-    graph = graph_of(site.node)
-    take_over(site.node, result)
-    if site.weight.is_initializer() and not site.weight.uses():
-        graph.initializers.pop(site.weight.name or "", None)
+    Args:
+        node: of the site, or sharing its weight; its alpha and beta are taken out.
+        site: whose weight has the alpha in it.
+    """
+    normalize(node, site.columns, site.transposed)
+    return node.inputs[2] if op_key(node) == "Gemm" and len(node.inputs) > 2 else None

@@ -12,37 +12,37 @@ Standard ops of opset 13 (21 where weights have 4 bits):
 import numpy as np
 import onnx_ir as ir
 
+from graph_ir.compression.packing import drop_unused
 from graph_ir.compression.qdq import Writer, take_over
-from graph_ir.compression.qdq_dynamic import finish_product, gemm_bias
+from graph_ir.compression.qdq_dynamic import product_bias
 from graph_ir.compression.qdq_weights import ChannelWeight, dequantized_weight
 from graph_ir.compression.sites import Site
 from graph_ir.onnx_values import node_name, op_key, shape_of, value_name
 from graph_ir.passes.rewiring import constant_array, graph_of
 
-OPSET = 13
-OPSET_4_BITS = 21
-
 
 def emit_static_product(writer: Writer, site: Site, weight: ChannelWeight) -> None:
-    """Puts an integer product of floats' result in the place of a site's.
+    """Puts integer products with results of floats in the place of a site's.
 
     Args:
         writer: of the graph.
-        site: its input is bytes already; changed in place.
-        weight: `[K, N]`, scales along axis 1, any factor of the product in them.
+        site: its nodes read bytes already; changed in place.
+        weight: `[K, N]`, scales along axis 1.
     """
-    node, name, graph = site.node, site.name, graph_of(site.node)
-    source = node.inputs[0]
-    shape = shape_of(node.outputs[0])
-    stem = value_name(site.weight)
-    inputs = [source, dequantized_weight(writer, node, stem, weight)]
-    (result,) = writer.node(node, "MatMul", inputs, f"{name}/product", [ir.DataType.FLOAT], [shape])
-    bias = gemm_bias(writer, node)
-    if bias is not None:
-        result = _subtract(writer, node, result, bias, f"{name}/bias")
-    finish_product(site, result)
-    if bias is None:
-        _turn_addition(writer, graph, result)
+    graph = graph_of(site.node)
+    for node in (site.node, *site.shared):
+        name, source = node_name(node), node.inputs[0]
+        bias = product_bias(node, site)
+        factors = [source, dequantized_weight(writer, node, f"{name}.weight", weight)]
+        shape = shape_of(node.outputs[0])
+        floats = ir.DataType.FLOAT
+        (result,) = writer.node(node, "MatMul", factors, f"{name}/product", [floats], [shape])
+        if bias is not None:
+            result = _subtract(writer, node, result, bias, f"{name}/bias")
+        take_over(node, result)
+        if bias is None:
+            _turn_addition(writer, graph, result)
+    drop_unused(graph, site.weight)
 
 
 def _subtract(
@@ -78,8 +78,7 @@ def _turn_addition(writer: Writer, graph: ir.Graph, product: ir.Value) -> None:
             continue
         result = _subtract(writer, addition, product, other, f"{node_name(addition)}/subtract")
         take_over(addition, result)
-        if other.is_initializer() and not other.uses():
-            graph.initializers.pop(other.name or "", None)
+        drop_unused(graph, other)
 
 
 def part_from_activation(writer: Writer, node: ir.Node) -> None:

@@ -18,7 +18,9 @@ from graph_ir.errors import InputError
 CHANNEL_BITS = (4, 7, 8)
 """Widths; 7 is stored in 8 bits, and runs at full speed on CPUs without VNNI."""
 
-SCALE_BITS = 32
+SCALE_BITS = 32 + 8
+"""Of a channel: a float32 scale and a zero point."""
+
 # Candidate ranges of a channel, as shares of its largest magnitude.
 _SHARES = tuple(float(share) for share in np.linspace(1.0, 0.4, 31))
 
@@ -103,14 +105,18 @@ def dequantized_weight(
     """The float32 value of a weight, its nodes inserted before one.
 
     Four bits are stored as such and widened by a Cast that onnxruntime folds when it loads the
-    model, so that its kernels for bytes serve them.
+    model, so that its kernels for bytes serve them. The zero points are given, though they are 0:
+    where onnxruntime 1.31 takes signed bytes as unsigned ones, it makes up a single one for all
+    channels, which its own DequantizeLinear refuses.
     """
     levels = stored_levels(writer, before, stem, weight)
     scale = writer.constant(f"{stem}.scale", weight.scale_C, ir.DataType.FLOAT)
+    zeros = np.zeros(weight.scale_C.shape, np.int8)
+    zero = writer.constant(f"{stem}.zero", zeros, ir.DataType.INT8)
     (floats,) = writer.node(
         before,
         "DequantizeLinear",
-        [levels, scale],
+        [levels, scale, zero],
         f"{stem}/dequantize",
         [ir.DataType.FLOAT],
         [weight.levels.shape],
