@@ -1,0 +1,156 @@
+"""The loop of `--compress auto`: search under the model of the error, measure, correct, repeat."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from egrl.compression.joint.choices import KEEP, Precisions
+from egrl.compression.joint.costs import ChoiceCosts
+from egrl.compression.joint.goal import AutoOptions, Goal
+from egrl.compression.joint.knapsack import cheapest
+from egrl.compression.joint.model import Bounds
+from egrl.compression.joint.placed import Place, PlacedChoice
+from egrl.compression.joint.search import Effort, JointSearch
+from egrl.compression.joint.trial import Trial
+from graph_ir.errors import UnmetRequirementError
+
+LEEWAY = 1.05
+"""Where only bytes are bounded: this much more than the least error that has them, so that there
+is a choice left to the placement."""
+
+SLACK = 0.97
+"""A measured error below this share of the bound is worth another round."""
+
+
+@dataclass(slots=True)
+class Choosing:
+    """The loop of searching and measuring.
+
+    Attributes:
+        goal: to reach.
+        options: of the search.
+        precisions: of the model.
+        costs: by the sum of parts.
+        trial: that measures.
+        where: the model's path.
+    """
+
+    goal: Goal
+    options: AutoOptions
+    precisions: Precisions
+    costs: ChoiceCosts
+    trial: Trial
+    where: str
+
+    def best(self) -> PlacedChoice:
+        """The fastest choice measured to keep to the bounds.
+
+        Raises:
+            UnmetRequirementError: there is none.
+        """
+        target, seed = self.goal.target, self.goal.seed
+        place = Place(self.precisions, target.accelerator, target.pins, seed)
+        problems = [place.problem(self.precisions.uniform(p)) for p in range(self.precisions.count)]
+        effort = Effort(self.options.nodes, 0.0, self.options.rounds, self.options.evaluations)
+        search = JointSearch(place, problems, self.costs, effort)
+        if self.goal.max_error is None:
+            return self._smallest(search)
+        found = self._uniform(place)
+        scale = self._scale(found)
+        seen = set()
+        for _ in range(self.options.repairs + 1):
+            bounds = Bounds(self.goal.max_error / scale, self.goal.max_bytes)
+            placed = search.run(bounds, found)
+            if placed is None or placed.choice_S in seen:
+                break
+            seen.add(placed.choice_S)
+            error = self.trial.error(placed.choice_S)
+            if self._keeps(placed.choice_S):
+                found.append(placed)
+                if error >= SLACK * self.goal.max_error:
+                    break
+            predicted = self.costs.error(placed.choice_S)
+            if predicted <= 0 or (
+                error <= self.goal.max_error and predicted < SLACK * bounds.error
+            ):
+                break  # More room for error would not be used.
+            scale = error / predicted * (1.0 if error <= self.goal.max_error else 1.02)
+        if not found:
+            raise self._unmet()
+        return min(found, key=lambda placed: placed.latency_s)
+
+    def told(self, best: PlacedChoice) -> dict[str, str]:
+        """What the manifest says of the choice beside its layers."""
+        counts = np.bincount(best.choice_S, minlength=self.precisions.count).tolist()
+        names = ["kept", *(f"{grid.bits}x{grid.group}" for grid in self.precisions.grids)]
+        chosen = ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))
+        return {
+            "chosen": chosen,
+            "predicted_error": f"{self.costs.error(best.choice_S):.6g}",
+            "weight_bytes": str(self.costs.weight_bytes(best.choice_S)),
+        }
+
+    def _uniform(self, place: Place) -> list[PlacedChoice]:
+        """All products in one precision, placed, as far as that keeps to the bounds.
+
+        From the smallest on, up to the first that does; keeping everything is one of them.
+        """
+        choices = [self.precisions.uniform(p) for p in range(self.precisions.count)]
+        choices.sort(key=lambda choice_S: (self.costs.weight_bytes(choice_S), choice_S))
+        for choice_S in choices:
+            if self._keeps(choice_S):
+                return [place.place(choice_S, [], self.options.rounds * self.options.evaluations)]
+        return []
+
+    def _keeps(self, choice_S: tuple[int, ...]) -> bool:
+        """Whether a choice keeps to the bounds, as it is measured."""
+        most = self.goal.max_bytes
+        if most is not None and self.costs.weight_bytes(choice_S) > most:
+            return False
+        if not any(choice_S) and not self.trial.corrections:
+            return True
+        assert self.goal.max_error is not None
+        return self.trial.error(choice_S) <= self.goal.max_error
+
+    def _scale(self, found: Sequence[PlacedChoice]) -> float:
+        """Measured error over the sum of parts, of what was measured so far."""
+        ratios = [
+            error / self.costs.error(choice_S)
+            for choice_S, error in self.trial.measured.items()
+            if error > 0 and self.costs.error(choice_S) > 0
+        ]
+        return max(1e-6, float(np.median(ratios))) if ratios else 1.0
+
+    def _smallest(self, search: JointSearch) -> PlacedChoice:
+        """Only bytes are bounded: about the least error that has them, and then the fastest."""
+        assert self.goal.max_bytes is not None
+        left = np.array([float(self.goal.max_bytes - self.costs.other_bytes)])
+        sizes_SPB = self.costs.bytes_SP[:, :, None].astype(np.float64)
+        plainest = cheapest(self.costs.error_squared_SP, sizes_SPB, left)
+        if plainest is None:
+            raise self._unmet()
+        error = LEEWAY * self.costs.error(tuple(plainest.tolist()))
+        placed = search.run(Bounds(max(error, 1e-12), self.goal.max_bytes), [])
+        if placed is None:
+            raise self._unmet()
+        return placed
+
+    def _unmet(self) -> UnmetRequirementError:
+        least = self.costs.other_bytes + int(self.costs.bytes_SP.min(axis=1).sum())
+        asked = []
+        if self.goal.max_error is not None:
+            asked.append(f"--max-error {self.goal.max_error:g}")
+        if self.goal.max_bytes is not None:
+            asked.append(f"--max-bytes {self.goal.max_bytes}")
+        return UnmetRequirementError(
+            f"{self.where}: no choice of precisions keeps to {' and '.join(asked)}",
+            (
+                f"weights take {self.costs.weight_bytes(self.precisions.uniform(KEEP))} bytes as "
+                f"they are, {least} at the smallest precisions",
+                *(
+                    f"measured: error {error:.4g} with {self.costs.weight_bytes(choice_S)} bytes"
+                    for choice_S, error in self.trial.measured.items()
+                ),
+            ),
+        )
