@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from graph_ir.compression.grid import Grid
+from graph_ir.compression.method import InputStatistics
 from graph_ir.compression.methods.easyquant import (
     LARGEST,
     SMALLEST,
     EasyQuant,
+    importance,
     output_error,
 )
 from graph_ir.compression.methods.range_kernel import search_ranges
@@ -112,13 +114,37 @@ def test_scale_is_where_the_gradient_vanishes() -> None:
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("heavy", [True, False])
-def test_better_than_round_to_nearest_in_every_group(grid: Grid, heavy: bool) -> None:
+def test_no_group_is_worse_than_round_to_nearest(grid: Grid, heavy: bool) -> None:
     weight_KN = weight(200, 70, heavy=heavy)
-    found = output_error(weight_KN, EasyQuant().quantize(weight_KN, grid))
-    nearest = output_error(weight_KN, Rtn().quantize(weight_KN, grid))
+    square_K = np.random.default_rng(2).exponential(size=200) ** 2
+    inputs = InputStatistics(np.diag(square_K), 100)
+    counts_K = importance(square_K, EasyQuant().flatten)
+    found = output_error(weight_KN, EasyQuant().quantize(weight_KN, grid, inputs), counts_K)
+    nearest = output_error(weight_KN, Rtn().quantize(weight_KN, grid), counts_K)
     assert (found <= nearest).all()
     # From 8 bits on rounding the scale to float16 takes most of the gain.
     assert found.sum() < (0.97 if grid.bits < 8 else 1) * nearest.sum()
+
+
+def test_inputs_decide_which_channels_are_exact() -> None:
+    weight_KN = weight(64, 50)
+    square_K = np.where(np.arange(64) % 8 == 0, 100.0, 1.0)
+    inputs_RK = np.random.default_rng(3).normal(size=(4096, 64)) * np.sqrt(square_K)
+    inputs = InputStatistics(inputs_RK.T @ inputs_RK / 4096, 4096)
+    blind = EasyQuant().quantize(weight_KN, Grid()).dequantized() - weight_KN
+    seeing = EasyQuant().quantize(weight_KN, Grid(), inputs).dequantized() - weight_KN
+    assert np.square(inputs_RK @ seeing).mean() < 0.7 * np.square(inputs_RK @ blind).mean()
+    assert np.square(seeing).mean() > np.square(blind).mean()
+
+
+def test_channels_that_no_input_reaches_still_count() -> None:
+    weight_KN = weight(64, 20)
+    reached = InputStatistics(np.diag(np.where(np.arange(64) < 60, 1.0, 0.0)), 10)
+    error_KN = EasyQuant().quantize(weight_KN, Grid(), reached).dequantized() - weight_KN
+    assert np.square(error_KN[60:]).mean() < 0.1 * np.square(weight_KN[60:]).mean()
+    never = InputStatistics(np.zeros((64, 64)), 10)
+    alone = EasyQuant().quantize(weight_KN, Grid())
+    assert np.array_equal(EasyQuant().quantize(weight_KN, Grid(), never).levels_KN, alone.levels_KN)
 
 
 @given(st.integers(1, 80), st.integers(1, 1100), st.booleans(), st.integers(0, 3))
@@ -151,7 +177,8 @@ def test_scales_at_the_ends_of_float16(size: float) -> None:
     found = EasyQuant().quantize(weight_KN, Grid())
     assert np.isfinite(found.dequantized()).all()
     nothing_GN = np.square(weight_KN, dtype=np.float64).reshape(2, 32, 8).sum(axis=1)
-    assert (output_error(weight_KN, found) <= (1 + 1e-6) * nothing_GN).all()
+    ones_K = np.ones(64, np.float32)
+    assert (output_error(weight_KN, found, ones_K) <= (1 + 1e-6) * nothing_GN).all()
 
 
 def test_without_search_it_is_round_to_nearest() -> None:
@@ -164,7 +191,7 @@ def test_without_search_it_is_round_to_nearest() -> None:
     assert np.array_equal(found.scale_GN, nearest.scale_GN)
 
 
-@pytest.mark.parametrize("options", [{"search": -1}, {"threads": -1}])
-def test_refuses_negative_options(options: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="expected 0 to"):
+@pytest.mark.parametrize("options", [{"search": -1}, {"threads": -1}, {"flatten": 0}])
+def test_refuses_options_out_of_range(options: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="expected"):
         EasyQuant(**options)

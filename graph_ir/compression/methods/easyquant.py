@@ -1,19 +1,20 @@
-"""EasyQuant (arXiv 2403.02775): ranges by the gradient of the weight's error, outliers exact.
+"""EasyQuant (arXiv 2403.02775): ranges where the gradient of the error vanishes.
 
-The paper's two steps, sections 3.1 and 3.2:
+The paper, section 3.2, minimises the squared error of the weight over the range of each group,
+whose gradient by the scale is 2 sum_k (s q_k - w_k) q_k, with Adam. Here the scale where it
+vanishes is taken in closed form for the integers of every candidate of a line, see `range_kernel`.
+The paper, section 3.1, also keeps outliers exactly: groups of 16 to 256 do what that does for
+whole columns, at the same bits and in onnxruntime's own kernel (docs/decisions, outliers).
 
-- Entries further than n standard deviations from the mean are isolated and kept exactly; see
-  `graph_ir.compression.outliers`.
-- The range of what is left minimises the squared error of the weight, whose gradient by the scale
-  is 2 sum_k (s q_k - w_k) q_k. The paper walks down it with Adam; here the scale where it vanishes
-  is taken in closed form for the integers of every candidate of a line, see `range_kernel`.
+Where the paper looks at the weight alone, each input channel counts here by the mean square of its
+values on the inputs that the compiler makes up (`inputs.gram_KK`, its diagonal only): random or
+generated inputs have the channels' sizes right long before they have anything else right. The sum
+of h_k (w_k - s q_k)^2 is then the mean square error of the layer's output, for inputs of that
+variance that are independent of each other. It also decides, group by group, in float64 and with
+the scale as it is stored, whether the range that was found replaces the one that the signed
+extreme gives: by that measure no group is worse than round to nearest.
 
-Inputs are not looked at. With independent inputs of unit variance the mean square of the error of
-the layer's output is the sum of squares of the weight's, so that sum decides, group by group, in
-float64 and with the scale as it is stored, whether the range that was found replaces the one that
-the signed extreme gives. No group is worse than round to nearest.
-
-Axes: K inner, N columns, G groups, S rows of a group, P kept entries of a column.
+Axes: K inner, N columns, G groups, S rows of a group.
 """
 
 import os
@@ -39,22 +40,28 @@ _COLUMNS = 512
 
 @dataclass(frozen=True, slots=True)
 class EasyQuant(WeightMethod):
-    """Ranges by the gradient of the weight's error; no data.
+    """Ranges by the gradient of the layer's error; inputs need not be real ones.
 
     Attributes:
         search: candidates a sign (symmetric) or zero point; 0 leaves the extremes' range.
+        flatten: added to the mean square of each channel, as a share of its mean over channels: a
+            channel that the inputs never reached still counts.
         threads: that work on a weight; all cores where 0. Results do not depend on it.
     """
 
     name: ClassVar[str] = "easyquant"
+    needs_inputs: ClassVar[bool] = True
 
     search: int = 26
+    flatten: float = 0.1
     threads: int = 0
 
     def __post_init__(self) -> None:
         """Check ranges."""
         if not 0 <= self.search <= 1000:
             raise InputError(f"search={self.search}: expected 0 to 1000")
+        if not 0 < self.flatten <= 1000:
+            raise InputError(f"flatten={self.flatten:g}: expected a number in (0, 1000]")
         if not 0 <= self.threads <= 1024:
             raise InputError(f"threads={self.threads}: expected 0 to 1024")
 
@@ -63,12 +70,17 @@ class EasyQuant(WeightMethod):
     ) -> QuantizedWeight:
         """See `WeightMethod.quantize`."""
         shares = np.linspace(SMALLEST, LARGEST, self.search, dtype=np.float32)
+        importance_K = np.ones(len(weight_KN), np.float32)
+        if inputs is not None:
+            importance_K = importance(np.diag(inputs.gram_KK), self.flatten)
         parts = [
             np.ascontiguousarray(weight_KN[:, start : start + _COLUMNS])
             for start in range(0, weight_KN.shape[1], _COLUMNS)
         ]
         with ThreadPoolExecutor(self.threads or os.cpu_count() or 1) as pool:
-            done = list(pool.map(lambda part_KN: _quantized(part_KN, grid, shares), parts))
+            done = list(
+                pool.map(lambda part_KN: _quantized(part_KN, grid, importance_K, shares), parts)
+            )
         zeros = [part.zero_GN for part in done if part.zero_GN is not None]
         return QuantizedWeight(
             grid,
@@ -78,19 +90,28 @@ class EasyQuant(WeightMethod):
         )
 
 
-def _quantized(weight_KN: F32, grid: Grid, shares: F32) -> QuantizedWeight:
+def importance(square_K: NDArray[np.float64], flatten: float) -> F32:
+    """What a squared error in each row counts; the mean is 1 + `flatten`, or 1 where all is 0."""
+    mean = float(square_K.mean())
+    if not mean > 0:
+        return np.ones(len(square_K), np.float32)
+    return np.asarray(square_K / mean + flatten, np.float32)
+
+
+def _quantized(weight_KN: F32, grid: Grid, importance_K: F32, shares: F32) -> QuantizedWeight:
     start = on_grid(weight_KN, grid, *range_of_groups(weight_KN, grid))
     if not len(shares):
         return start
     scale_GN = np.empty(start.scale_GN.shape, np.float32)
     found_GN = np.empty_like(scale_GN)
-    importance_K = np.ones(len(weight_KN), np.float32)
     search_ranges(
         weight_KN, importance_K, grid.group, grid.lowest, grid.highest, shares, scale_GN, found_GN
     )
     zero_GN = None if grid.symmetric else found_GN.astype(np.uint8)
     other = on_grid(weight_KN, grid, usable_scale(scale_GN), zero_GN)
-    better_GN = output_error(weight_KN, other) < output_error(weight_KN, start)
+    better_GN = output_error(weight_KN, other, importance_K) < output_error(
+        weight_KN, start, importance_K
+    )
     better_KN = np.repeat(better_GN, grid.group, axis=0)[: len(weight_KN)]
     zeros_GN = None
     if other.zero_GN is not None and start.zero_GN is not None:
@@ -103,13 +124,20 @@ def _quantized(weight_KN: F32, grid: Grid, shares: F32) -> QuantizedWeight:
     )
 
 
-def output_error(weight_KN: F32, quantized: QuantizedWeight) -> NDArray[np.float64]:
-    """Mean square error of the output on independent inputs of unit variance, by group, `[G, N]`.
+def output_error(
+    weight_KN: F32, quantized: QuantizedWeight, importance_K: F32
+) -> NDArray[np.float64]:
+    """Mean square error of the output, what each group adds to it, `[G, N]`.
 
     Args:
         weight_KN: that was quantized.
         quantized: instead of it.
+        importance_K: mean square of each input channel; channels are taken as independent.
     """
-    error_GSN = grouped(quantized.dequantized() - weight_KN, quantized.grid.group)
-    error_GN: NDArray[np.float64] = np.square(error_GSN, dtype=np.float64).sum(axis=1)
+    group = quantized.grid.group
+    error_GSN = grouped(quantized.dequantized() - weight_KN, group)
+    importance_GS1 = grouped(importance_K[:, None], group)
+    error_GN: NDArray[np.float64] = (np.square(error_GSN, dtype=np.float64) * importance_GS1).sum(
+        axis=1
+    )
     return error_GN
