@@ -36,6 +36,13 @@ def _signround() -> ModelMethod:
     return SignRound()
 
 
+def _mkq() -> ModelMethod:
+    """Quantization-aware training of an encoder, distilled from itself; calibration data."""
+    from egrl.compression.methods.mkq import Mkq
+
+    return Mkq()
+
+
 def _rotate() -> Preparation:
     """Rotation of the residual stream by a seeded orthogonal matrix, folded into the weights."""
     from graph_ir.compression.rotate import Rotate
@@ -72,6 +79,7 @@ WEIGHT_METHODS: dict[str, Callable[[], WeightMethod]] = {
 
 MODEL_METHODS: dict[str, Callable[[], ModelMethod]] = {
     "signround": _signround,
+    "mkq": _mkq,
 }
 
 PREPARATIONS: dict[str, Callable[[], Preparation]] = {

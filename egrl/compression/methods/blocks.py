@@ -47,7 +47,7 @@ def find_blocks(graph: ir.Graph, sites: Sequence[Site]) -> tuple[Block, ...]:
     if not sites:
         return ()
     at = {site.node: site for site in sites}
-    nodes = _dependent_nodes(graph, sites)
+    nodes = dependent_nodes(graph, sites)
     parts: list[list[ir.Node]] = []
     widths = _cut_widths(nodes)
     for width in range(1, _WIDEST_CUT + 1):
@@ -64,7 +64,7 @@ def find_blocks(graph: ir.Graph, sites: Sequence[Site]) -> tuple[Block, ...]:
     )
 
 
-def _dependent_nodes(graph: ir.Graph, sites: Sequence[Site]) -> list[ir.Node]:
+def dependent_nodes(graph: ir.Graph, sites: Sequence[Site]) -> list[ir.Node]:
     """Nodes that a quantized weight reaches, in order."""
     starts = {site.node for site in sites}
     reached: set[ir.Value] = set()
