@@ -20,12 +20,15 @@ SUITES: dict[str, str] = {
     "allocate": "egrl.bench.allocate",
     "agent": "egrl.bench.agent.run",
     "zero_shot": "egrl.bench.zero_shot",
+    "int4": "egrl.bench.int4.run",
+    "joint": "egrl.bench.joint",
 }
 
 # Suites that can be measured in parts.
 PARTS: dict[str, tuple[str, ...]] = {
     "agent": ("protocol", "time", "unknown", "open"),
     "zero_shot": ("rows", "start", "cost"),
+    "int4": ("quality", "speed"),
 }
 
 # Documents that are not in docs/benchmarks.
