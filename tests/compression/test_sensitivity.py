@@ -98,11 +98,11 @@ def test_sensitive_weights_get_more_bits():
 
 
 def test_too_few_bits_are_refused():
+    sites, grids = [Sized("s", 128, 16)], candidate_grids(Grid(4, 32))
+    errors = {("s", grid): 1.0 for grid in grids}
     with pytest.raises(UnmetRequirementError, match=r"need at least 4\.125 bits"):
-        sites = [Sized("s", 128, 16)]
-        grids = candidate_grids(Grid(4, 32))
-        grids_within(sites, grids, {("s", g): 1.0 for g in grids}, 4.0)
-    with pytest.raises(InputError, match="average-bits=0.5"):
+        grids_within(sites, grids, errors, 4.0)
+    with pytest.raises(InputError, match=r"average-bits=0\.5"):
         Mixed(0.5)
 
 
