@@ -8,7 +8,7 @@ from graph_ir.compression.emit import packed_constant
 from graph_ir.compression.grid import F32
 from graph_ir.compression.residual_stream_ops import float_constant
 from graph_ir.onnx_values import node_name, op_key, shape_of
-from graph_ir.passes.rewiring import graph_of, unused_name
+from graph_ir.passes.rewiring import add_constant, graph_of, unused_name
 
 STORES = ("int8", "fp16")
 
@@ -31,8 +31,7 @@ def emit_factors(node: ir.Node, a_Kr: F32, b_rN: F32, store: str) -> int:
     assert x is not None
     last = _biased(node)
     output = last.outputs[0]
-    down, down_bits = _stored(graph, node, f"{name}.lorc.down", a_Kr, 1, store)
-    up, up_bits = _stored(graph, node, f"{name}.lorc.up", b_rN, 0, store)
+    down, up, bits = _stored(node, f"{name}.lorc", a_Kr, b_rN, store)
     thin = ir.node("MatMul", [x, down], name=f"{name}/lorc_down")
     wide = ir.node("MatMul", [thin.outputs[0], up], name=f"{name}/lorc_up")
     total = ir.node("Add", [output, wide.outputs[0]], name=f"{name}/lorc_add")
@@ -47,7 +46,7 @@ def emit_factors(node: ir.Node, a_Kr: F32, b_rN: F32, store: str) -> int:
     total.replace_input_with(0, output)
     if is_output:
         output.name, total.outputs[0].name = total.outputs[0].name, old_name
-    return down_bits + up_bits
+    return bits
 
 
 def _biased(node: ir.Node) -> ir.Node:
@@ -62,31 +61,50 @@ def _biased(node: ir.Node) -> ir.Node:
 
 
 def _stored(
-    graph: ir.Graph, before: ir.Node, stem: str, factor: F32, axis: int, store: str
-) -> tuple[ir.Value, int]:
-    """The float32 value of a factor, kept small; the scales of int8 run along the rank."""
+    before: ir.Node, stem: str, a_Kr: F32, b_rN: F32, store: str
+) -> tuple[ir.Value, ir.Value, int]:
+    """The float32 values of both factors, kept small, and their bits.
+
+    Widened by Cast and Mul, which onnxruntime folds when it loads the model: a DequantizeLinear
+    it would keep, and its rewriting of one with scales along an axis fails on some CPUs.
+    """
+    graph = graph_of(before)
     if store == "fp16":
-        small = packed_constant(graph, stem, factor.astype(np.float16), ir.DataType.FLOAT16)
-        node = ir.node("Cast", [small], {"to": ir.DataType.FLOAT}, name=f"{stem}/cast")
-        bits = 16 * factor.size
-    else:
-        levels, scale = _as_int8(factor, axis)
-        inputs = [
-            packed_constant(graph, stem, levels, ir.DataType.INT8),
-            packed_constant(graph, f"{stem}.scale", scale, ir.DataType.FLOAT),
-        ]
-        attributes = {"axis": axis}
-        node = ir.node("DequantizeLinear", inputs, attributes, name=f"{stem}/dequantize")
-        bits = 8 * factor.size + 32 * scale.size
-    wide = node.outputs[0]
-    wide.name = unused_name(graph, f"{stem}.float")
-    wide.shape, wide.type = ir.Shape(factor.shape), ir.TensorType(ir.DataType.FLOAT)
+        down = _widened(before, f"{stem}.down", a_Kr.astype(np.float16), ir.DataType.FLOAT16)
+        up = _widened(before, f"{stem}.up", b_rN.astype(np.float16), ir.DataType.FLOAT16)
+        return down, up, 16 * (a_Kr.size + b_rN.size)
+    a_levels, a_scale_r = _as_int8(a_Kr.T)
+    b_levels, b_scale_r = _as_int8(b_rN)
+    down = _widened(before, f"{stem}.down", np.ascontiguousarray(a_levels.T), ir.DataType.INT8)
+    levels = _widened(before, f"{stem}.up", b_levels, ir.DataType.INT8)
+    # A scale for each of the rank: that of the other factor is the same number's.
+    scale = add_constant(graph, f"{stem}.scale", (a_scale_r * b_scale_r)[:, None])
+    scaled = ir.node("Mul", [levels, scale], name=f"{stem}.up/scale")
+    _described(graph, scaled, f"{stem}.up.float", b_rN.shape)
+    graph.insert_before(before, scaled)
+    return down, scaled.outputs[0], 8 * (a_Kr.size + b_rN.size) + 32 * len(a_scale_r)
+
+
+def _widened(
+    before: ir.Node, stem: str, array: NDArray[np.generic], dtype: ir.DataType
+) -> ir.Value:
+    graph = graph_of(before)
+    small = packed_constant(graph, stem, array, dtype)
+    node = ir.node("Cast", [small], {"to": ir.DataType.FLOAT}, name=f"{stem}/cast")
+    _described(graph, node, f"{stem}.wide", array.shape)
     graph.insert_before(before, node)
-    return wide, bits
+    return node.outputs[0]
 
 
-def _as_int8(factor: F32, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    largest = np.abs(factor).max(axis=1 - axis)
-    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-    spread = scale[None, :] if axis == 1 else scale[:, None]
-    return np.clip(np.rint(factor / spread), -127, 127).astype(np.int8), scale
+def _described(graph: ir.Graph, node: ir.Node, stem: str, shape: tuple[int, ...]) -> None:
+    value = node.outputs[0]
+    value.name = unused_name(graph, stem)
+    value.shape, value.type = ir.Shape(shape), ir.TensorType(ir.DataType.FLOAT)
+
+
+def _as_int8(rows_rN: F32) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Integers, and a scale by row."""
+    largest_r = np.abs(rows_rN).max(axis=1)
+    scale_r = np.where(largest_r > 0, largest_r / 127, 1).astype(np.float32)
+    levels = np.clip(np.rint(rows_rN / scale_r[:, None]), -127, 127)
+    return levels.astype(np.int8), scale_r

@@ -43,6 +43,10 @@ _NORMS = {
     "RMSNormalization": False,
 }
 _ROW_REDUCTIONS = ("ReduceL2", "ReduceSumSquare")
+_SCALED = (
+    "reads a stream that a norm has scaled by channel; a rotation keeps the function only where "
+    "matrix products alone read such norms"
+)
 _ELEMENTWISE_SUMS = ("Add", "Sub", "Sum")
 
 
@@ -157,7 +161,7 @@ class _Walk:
 
     def _norm(self, node: ir.Node, *, centred: bool) -> None:
         """One op that normalizes rows; its scale and bias are constants of the channels."""
-        self._plain_inputs(node, "normalizes a stream that is already scaled by channel")
+        self._plain_inputs(node, _SCALED)
         rank = len(channels_of(node.inputs[0]))
         if node.attributes.get_int("axis", -1) % rank != rank - 1:
             raise refusal(node, "normalizes over more than the channels")
@@ -183,7 +187,7 @@ class _Walk:
         self.states[node.outputs[0]] = state
 
     def _square(self, node: ir.Node) -> None:
-        self._plain_inputs(node, "squares a stream that is scaled by channel")
+        self._plain_inputs(node, _SCALED)
         exponent = node.inputs[1]
         array = None if exponent is None else float_constant(exponent)
         if array is None or array[0].size != 1 or array[0].item() != 2:
@@ -197,7 +201,7 @@ class _Walk:
         self.norms += 1
 
     def _invariant(self, node: ir.Node, *, mean: bool) -> None:
-        self._plain_inputs(node, "reduces a stream that is scaled by channel")
+        self._plain_inputs(node, _SCALED)
         rank = len(channels_of(node.inputs[0]))
         if reduced_axes(node) != (rank - 1,):
             raise refusal(node, "reduces more than the channels")
@@ -210,7 +214,7 @@ class _Walk:
         assert left is not None
         assert right is not None
         if left is right and op_key(node) == "Mul":
-            self._plain_inputs(node, "squares a stream that is scaled by channel")
+            self._plain_inputs(node, _SCALED)
             self.squares.add(node.outputs[0])
             return
         at = 0 if left in self.states else 1
@@ -254,11 +258,7 @@ class _Walk:
         constant = None if index is None else node.inputs[index]
         offset_D = None if constant is None else vector_of(constant, self.width)
         if op_key(node) != "Add" or offset_D is None or index is None:
-            raise refusal(
-                node,
-                "adds to a stream that a norm has scaled by channel; a rotation keeps the "
-                "function only where such norms are read by matrix products alone",
-            )
+            raise refusal(node, _SCALED)
         (state,) = states
         self.edits.append(Neutral(node, index, 0.0))
         total_D = offset_D if state.offset_D is None else state.offset_D + offset_D
@@ -268,7 +268,7 @@ class _Walk:
         rank = len(channels_of(node.outputs[0]))
         if node.attributes.get_int("axis", 0) % rank == rank - 1:
             raise refusal(node, "joins the channels of the stream with others")
-        self._plain_inputs(node, "joins rows that are scaled by channel with others")
+        self._plain_inputs(node, _SCALED)
         for index, value in enumerate(node.inputs):
             if value not in self.states:
                 self.edits += trace_writer(node, index, self.width)
