@@ -43,8 +43,11 @@ class Choosing:
     trial: Trial
     where: str
 
-    def best(self) -> PlacedChoice:
+    def best(self, starts: Sequence[PlacedChoice] = ()) -> PlacedChoice:
         """The fastest choice measured to keep to the bounds.
+
+        Args:
+            starts: placed already; candidates as far as they keep to the bounds.
 
         Raises:
             UnmetRequirementError: there is none.
@@ -56,7 +59,8 @@ class Choosing:
         search = JointSearch(place, problems, self.costs, effort)
         if self.goal.max_error is None:
             return self._smallest(search)
-        found = self._uniform(place)
+        found = [start for start in starts if self._keeps(start.choice_S)]
+        found += [] if found else self._uniform(place)
         scale = self._scale(found)
         seen = set()
         for _ in range(self.options.repairs + 1):
