@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from egrl.compression.beside import quantize_beside
 from egrl.compression.generate import learned_from
 from egrl.compression.inputs import CalibrationInputs
-from egrl.compression.quantize import Kept, layer_record, quantize_sites
+from egrl.compression.quantize import Kept, quantize_sites
 from egrl.compression.recipe import Recipe, read_recipe
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.sensitivity import candidate_grids, grids_within, measure_sensitivities
 from egrl.compression.spec import Spec
-from graph_ir.compression.embedding import emit_table, find_tables
 from graph_ir.compression.emit import needed_opset
+from graph_ir.compression.execution_options import right_grid
 from graph_ir.compression.grid import Grid
 from graph_ir.compression.method import Data
-from graph_ir.compression.methods.rtn import Rtn
-from graph_ir.compression.sites import Site, find_sites
+from graph_ir.compression.sites import Site, Sites, find_sites
 from graph_ir.onnx_values import node_name
 from graph_ir.opset import raise_opset
 from graph_ir.passes.base import PassResult
@@ -64,7 +64,7 @@ def quantize_weights(
         recipe.grid,
     )
     notes = [_note(part.name, part.prepare(model, data)) for part in recipe.preparations]
-    tables, passed_over = _quantize_tables(model, recipe)
+    beside, passed_over = quantize_beside(model, recipe)
     sites = find_sites(model.graph)
     grids = _grids(model, recipe, sites.found, data)
     source = model.clone() if recipe.corrections else model
@@ -79,41 +79,43 @@ def quantize_weights(
         for site in sites.found
         if site.tables
     ]
+    notes += _few_rows(sites.found, layers)
     record = CompressionRecord(
         recipe.options["method"],
-        [*tables, *layers],
-        [*passed_over, *(SkippedRecord(each.name, each.reason) for each in sites.skipped)],
+        [*beside, *layers],
+        [*passed_over, *_left(sites, beside)],
         constant_sizes(model)[1] / max(elements, 1),
         notes,
     )
     return WeightsRecord(record, recipe.options, recipe.whole.accuracy, calibration)
 
 
-def _quantize_tables(
-    model: ir.Model, recipe: Recipe
-) -> tuple[list[LayerRecord], list[SkippedRecord]]:
-    """Puts quantized embeddings in the place of those that no product shares, to the nearest."""
-    tables = find_tables(model.graph, find_sites(model.graph).found)
-    grid = recipe.whole.embedding_grid(recipe.grid)
-    if grid is None:
-        reason = "embeddings=float leaves it"
-        return [], [SkippedRecord(table.name, reason) for table in tables.found]
-    layers = []
-    for table in tables.found:
-        weight_KN = table.weight_KN()
-        quantized = Rtn().quantize(weight_KN, grid)
-        layers.append(layer_record(table.name, weight_KN, quantized, None))
-        emit_table(table, quantized)
-    return layers, [SkippedRecord(skipped.name, skipped.reason) for skipped in tables.skipped]
+def _left(sites: Sites, beside: Sequence[LayerRecord]) -> list[SkippedRecord]:
+    """The products that stay as they were; not those whose bytes were found again."""
+    done = {layer.name for layer in beside}
+    return [SkippedRecord(e.name, e.reason) for e in sites.skipped if e.name not in done]
 
 
 def _grids(model: ir.Model, recipe: Recipe, sites: Sequence[Site], data: Data) -> dict[str, Grid]:
     """The grid of every weight."""
-    if not recipe.mixed.average_bits:
-        return {site.name: recipe.grid for site in sites}
-    candidates = candidate_grids(recipe.grid)
-    sensitivities = measure_sensitivities(model, sites, candidates, data)
-    return grids_within(sites, candidates, sensitivities, recipe.mixed.average_bits)
+    grids = {site.name: recipe.grid for site in sites}
+    if recipe.mixed.average_bits:
+        candidates = candidate_grids(recipe.grid)
+        sensitivities = measure_sensitivities(model, sites, candidates, data)
+        grids = grids_within(sites, candidates, sensitivities, recipe.mixed.average_bits)
+    return {site.name: right_grid(grids[site.name], site.columns) for site in sites}
+
+
+def _few_rows(sites: Sequence[Site], layers: Sequence[LayerRecord]) -> list[str]:
+    """What to say where a method learned from fewer inputs than it chose values for."""
+    short = [
+        site.name
+        for site, layer in zip(sites, layers, strict=True)
+        if layer.rows is not None and layer.rows < site.inner
+    ]
+    if not short:
+        return []
+    return [f"{len(short)} weights saw fewer rows of inputs than they have, first {short[0]}"]
 
 
 def _note(name: str, result: PassResult) -> str:

@@ -13,6 +13,9 @@ _FEWEST_BITS = 4
 
 ACCURACIES = (1, 4)
 
+# onnxruntime 1.31 computes nonsense for other numbers of columns of 2 bits.
+COLUMNS_OF_2_BITS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class WholeGraph:
@@ -58,3 +61,10 @@ class WholeGraph:
             return None
         bits = max(grid.bits, _FEWEST_BITS) if self.embeddings == SAME else int(self.embeddings)
         return Grid(bits, grid.group, grid.symmetric)
+
+
+def right_grid(grid: Grid, columns: int) -> Grid:
+    """The grid asked for, or the next wider one where onnxruntime's product of it is wrong."""
+    if grid.bits == 2 and columns % COLUMNS_OF_2_BITS:
+        return Grid(4, grid.group, grid.symmetric)
+    return grid

@@ -13,6 +13,7 @@ from math import prod
 
 import onnx_ir as ir
 
+from graph_ir.compression.execution_options import COLUMNS_OF_2_BITS
 from graph_ir.errors import InputError
 from graph_ir.onnx_values import is_constant, node_name, op_key, value_name
 
@@ -131,8 +132,8 @@ def check_forms(
     for name, where, reason in _slow(graph, executed, accuracy, earlier):
         if name not in earlier:
             raise InputError(
-                f"weight {name} of {where}: onnxruntime would execute it a hundred times slower: "
-                f"{reason}"
+                f"weight {name} of {where}: onnxruntime has no fast and right kernel for this "
+                f"form: {reason}"
             )
         notes.append(f"{where}: weight {name} came in a slow form: {reason}")
     used: Counter[str] = Counter()
@@ -160,6 +161,9 @@ def _slow(
         level = kernel.attributes.get("accuracy_level", 0)
         if reason is None and fused and accuracy is not None and level != accuracy:
             reason = f"its kernel has accuracy {level}, expected {accuracy}"
+        bits, columns = (kernel.attributes.get(key, 0) for key in ("bits", "N"))
+        if reason is None and fused and bits == 2 and columns % COLUMNS_OF_2_BITS:
+            reason = f"its kernel is wrong for {columns} columns of 2 bits, no multiple of 4"
         if reason is not None:
             found.append((name, _reader(name, kernel, values), reason))
     by_value = _by_value(executed)

@@ -58,7 +58,7 @@ def _own_weight(graph: ir.Graph, node: ir.Node, whole: ir.Node) -> bool:
         constant = wide.inputs[0] if wide is not None and op_key(wide) == "Cast" else value
         if constant is None or not is_constant(constant):
             continue
-        alone = _fused_readers(constant) <= 1 and len(value.uses()) <= 1
+        alone = _fused_readers(constant) <= 1 and (value is constant or len(value.uses()) <= 1)
         if alone and not shared:
             continue
         copy = _copied(graph, constant)

@@ -157,7 +157,9 @@ def finite_weight(value: ir.Value, where: str) -> F32:
     assert tensor is not None
     array = tensor.numpy().astype(np.float32)
     # One pass and no mask: a sum is finite where all terms are, but for an overflow.
-    if not np.isfinite(array.sum(dtype=np.float64)):
+    with np.errstate(invalid="ignore"):
+        finite = bool(np.isfinite(array.sum(dtype=np.float64)))
+    if not finite:
         raise InputError(
             f"weight {value_name(value)} of {where}: expected finite values, got NaN or infinity"
         )
