@@ -82,6 +82,6 @@ def quantize_int4(
         [*weights.record.layers, *static.layers],
         [layer for name, layer in skipped.items() if name not in done],
         constant_sizes(model)[1] / max(elements, 1),
-        [*weights.record.notes, static.note],
+        [*weights.record.notes, *static.notes],
     )
     return dataclasses.replace(weights, record=record, options={**weights.options, **resolved})

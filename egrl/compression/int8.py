@@ -118,7 +118,7 @@ def _static(
     done = quantize_static(model, data, ranges, bits, bits, {})
     stored = constant_sizes(model)[1] / max(elements, 1)
     record = CompressionRecord(
-        "static", [*tables, *done.layers], [*passed_over, *done.skipped], stored, [done.note]
+        "static", [*tables, *done.layers], [*passed_over, *done.skipped], stored, done.notes
     )
     return WeightsRecord(record, {"method": "static", **resolved})
 

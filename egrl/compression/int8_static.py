@@ -1,13 +1,14 @@
 """Activations as bytes, their ranges calibrated: `int8:static`, `int4:...,activations=int8`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
+from egrl.compression.error import relative_error
 from egrl.compression.int8_weights import channel_record, convolution_weight
-from graph_ir.compression.activations import RangeOptions, grids_of, observe
+from graph_ir.compression.activations import BEST, CHOICES, RangeOptions, grids_of, observe
 from graph_ir.compression.convolution import (
     ConvolutionSite,
     bias_safe_scale,
@@ -19,7 +20,7 @@ from graph_ir.compression.convolution_bias import MeanInput, mean_inputs, mean_s
 from graph_ir.compression.grid import F32
 from graph_ir.compression.method import Data
 from graph_ir.compression.qdq import ActivationGrid, Writer
-from graph_ir.compression.qdq_plan import plan_static
+from graph_ir.compression.qdq_plan import StaticPlan, plan_static
 from graph_ir.compression.qdq_static import emit_static_product, part_from_activation
 from graph_ir.compression.qdq_tensors import quantize_tensors
 from graph_ir.compression.qdq_weights import channel_scale, on_channels
@@ -39,12 +40,12 @@ class StaticRecord:
     Attributes:
         layers: convolutions, then products.
         skipped: layers that stayed as they were.
-        note: how many tensors are bytes now.
+        notes: how many tensors are bytes now, and which ranges they have.
     """
 
     layers: list[LayerRecord]
     skipped: list[SkippedRecord]
-    note: str
+    notes: list[str]
 
 
 def quantize_static(
@@ -70,54 +71,106 @@ def quantize_static(
     Raises:
         InputError: a weight or an activation is not finite.
     """
-    graph = model.graph
-    fold_following_additions(graph)
+    fold_following_additions(model.graph)
+    chosen, notes = ranges, list[str]()
+    seen = observe(
+        model, _plan(model.graph, convolution_bits, product_bits, bits).plan.ranges, data
+    )
+
+    def quantize(target: ir.Model, choice: RangeOptions) -> StaticRecord:
+        found = _plan(target.graph, convolution_bits, product_bits, bits)
+        return _quantize(target, found, grids_of(seen, choice), data)
+
+    if ranges.range == BEST:
+        chosen, note = _best_range(model, ranges, data, quantize)
+        notes.append(note)
+    record = quantize(model, chosen)
+    return replace(record, notes=[*record.notes, *notes])
+
+
+def _best_range(
+    model: ir.Model,
+    ranges: RangeOptions,
+    data: Data,
+    quantize: Callable[[ir.Model, RangeOptions], StaticRecord],
+) -> tuple[RangeOptions, str]:
+    """The choice whose model has the least error on the calibration inputs."""
+    outputs = [value_name(value) for value in model.graph.outputs]
+    expected = data.runner.run(model, data.samples, outputs)
+    errors: dict[str, float] = {}
+    for choice in CHOICES:
+        trial = model.clone()
+        quantize(trial, replace(ranges, range=choice))
+        errors[choice] = relative_error(expected, data.runner.run(trial, data.samples, outputs))
+    best = min(CHOICES, key=errors.__getitem__)
+    text = ", ".join(f"{choice} {errors[choice]:.4g}" for choice in CHOICES)
+    return replace(ranges, range=best), f"ranges by {best}; errors of the outputs: {text}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What of a graph becomes integers.
+
+    Attributes:
+        convolutions: with the bits of each.
+        products: likewise.
+        blocked: products whose weights are integers already.
+        skipped: what stays.
+        plan: of tensors.
+    """
+
+    convolutions: tuple[tuple[ConvolutionSite, int], ...]
+    products: tuple[tuple[Site, int], ...]
+    blocked: tuple[ir.Node, ...]
+    skipped: list[SkippedRecord]
+    plan: StaticPlan
+
+
+def _plan(
+    graph: ir.Graph, convolution_bits: int, product_bits: int, bits: Mapping[str, int]
+) -> _Found:
     convolutions, skipped = find_convolutions(graph)
     sites = find_sites(graph)
-    kept = [
-        *(site.name for site in convolutions if not bits.get(site.name, convolution_bits)),
-        *(site.name for site in sites.found if not bits.get(site.name, product_bits)),
+    blocked = tuple(blocked_products(graph))
+    inside = {node_name(node) for node in blocked}
+    left = [
+        SkippedRecord(each.name, each.reason)
+        for each in (*skipped, *sites.skipped)
+        if each.name not in inside
     ]
-    convolutions = tuple(site for site in convolutions if site.name not in kept)
-    products = tuple(site for site in sites.found if site.name not in kept)
-    blocked = blocked_products(graph)
-    plan = plan_static(
-        graph,
-        [site.node for site in convolutions],
-        [*(node for site in products for node in (site.node, *site.shared)), *blocked],
-    )
-    grids = grids_of(observe(model, plan.ranges, data), ranges)
-    of_input = {site.name: grids[value_name(plan.grid_of[_input(site)])] for site in convolutions}
-    means = mean_inputs(model, {_name(site): of_input[site.name] for site in convolutions}, data)
-    mean_of = {site.name: means[_name(site)] for site in convolutions}
+    wanted = [(site, bits.get(site.name, convolution_bits)) for site in convolutions]
+    products = [(site, bits.get(site.name, product_bits)) for site in sites.found]
+    kept = [site.name for site, width in wanted if not width]
+    kept += [site.name for site, width in products if not width]
+    left += [SkippedRecord(name, "kept as it is") for name in kept]
+    wanted = [(site, width) for site, width in wanted if width]
+    products = [(site, width) for site, width in products if width]
+    readers = [node for site, _ in products for node in (site.node, *site.shared)]
+    plan = plan_static(graph, [site.node for site, _ in wanted], [*readers, *blocked])
+    return _Found(tuple(wanted), tuple(products), blocked, left, plan)
+
+
+def _quantize(
+    model: ir.Model, found: _Found, grids: Mapping[str, ActivationGrid], data: Data
+) -> StaticRecord:
+    graph, plan = model.graph, found.plan
+    read = {site.name: value_name(_input(site)) for site, _ in found.convolutions}
+    on = {
+        value_name(_input(site)): grids[value_name(plan.grid_of[_input(site)])]
+        for site, _ in found.convolutions
+    }
+    means = mean_inputs(model, on, data)
     done = quantize_tensors(graph, plan, grids)
     writer = Writer(graph)
-    layers = [
-        _convolution(
-            writer,
-            site,
-            bits.get(site.name, convolution_bits),
-            of_input[site.name],
-            mean_of[site.name],
-        )
-        for site in convolutions
-    ]
-    layers += [_product(writer, site, bits.get(site.name, product_bits)) for site in products]
-    for node in blocked:
+    layers = []
+    for site, bits in found.convolutions:
+        name = read[site.name]
+        layers.append(_convolution(writer, site, bits, on[name], means[name]))
+    layers += [_product(writer, site, bits) for site, bits in found.products]
+    for node in found.blocked:
         part_from_activation(writer, node)
-    left = {node_name(node) for node in blocked}
-    return StaticRecord(
-        layers,
-        [
-            *(
-                SkippedRecord(s.name, s.reason)
-                for s in (*skipped, *sites.skipped)
-                if s.name not in left
-            ),
-            *(SkippedRecord(name, "kept as it is") for name in kept),
-        ],
-        f"{done.tensors} tensors are bytes, {done.clamps} clamps are implied by their ranges",
-    )
+    note = f"{done.tensors} tensors are bytes, {done.clamps} clamps are implied by their ranges"
+    return StaticRecord(layers, found.skipped, [note])
 
 
 def blocked_products(graph: ir.Graph) -> list[ir.Node]:
@@ -141,10 +194,6 @@ def _input(site: ConvolutionSite) -> ir.Value:
     source = site.node.inputs[0]
     assert source is not None
     return source
-
-
-def _name(site: ConvolutionSite) -> str:
-    return value_name(_input(site))
 
 
 def _convolution(

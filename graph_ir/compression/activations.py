@@ -17,6 +17,7 @@ from graph_ir.errors import InputError
 from graph_ir.text import quoted
 
 BINS = 2048
+BEST = "best"
 CHOICES = ("mse", "percentile", "minmax")
 # Candidate ends of a range, as shares of the extreme.
 _SHARES = np.linspace(1.0, 0.1, 46)
@@ -28,19 +29,20 @@ class RangeOptions:
     """How a range is taken from what was seen.
 
     Attributes:
-        range: `minmax`, `percentile`, or `mse`: the one with the least square error.
+        range: `minmax`, `percentile`, `mse` (the one with the least square error), or `best`:
+            whichever of them gives the model's outputs the least error.
         percentile: share of the values, in percent, that each end leaves inside.
 
     Raises:
         InputError: another choice, or a percentile outside of (50, 100].
     """
 
-    range: str = "mse"
+    range: str = BEST
     percentile: float = 99.99
 
     def __post_init__(self) -> None:
-        if self.range not in CHOICES:
-            raise InputError(f"range={self.range}: expected one of {', '.join(CHOICES)}")
+        if self.range not in (BEST, *CHOICES):
+            raise InputError(f"range={self.range}: expected one of {', '.join((BEST, *CHOICES))}")
         if not 50 < self.percentile <= 100:
             raise InputError(f"percentile={self.percentile:g}: expected more than 50, at most 100")
 
@@ -112,7 +114,7 @@ def grids_of(seen: Mapping[str, Seen], options: RangeOptions) -> dict[str, Activ
 
 
 def grid_of(seen: Seen, options: RangeOptions) -> ActivationGrid:
-    """The grid of one tensor."""
+    """The grid of one tensor, by one of `CHOICES`."""
     if options.range == "minmax" or seen.high <= seen.low:
         return grid_of_range(seen.low, seen.high)
     if options.range == "percentile":

@@ -32,13 +32,13 @@ class MeanInput:
 
 
 def mean_inputs(
-    model: ir.Model, grids: Mapping[str, ActivationGrid], data: Data
+    model: ir.Model, grids: Mapping[str, ActivationGrid | None], data: Data
 ) -> dict[str, MeanInput]:
     """Means over the calibration inputs.
 
     Args:
         model: run as it is.
-        grids: of the tensors, by name; channels are axis 1.
+        grids: of the tensors, by name; None for one that is not rounded. Channels are axis 1.
         data: samples and an engine.
     """
     if not grids:
@@ -50,7 +50,10 @@ def mean_inputs(
         for name, array in execute(sample).items():
             values = array.astype(np.float32)
             exact[name] = exact.get(name, 0.0) + _by_channel(values)
-            rounded[name] = rounded.get(name, 0.0) + _by_channel(grids[name].rounded(values))
+            grid = grids[name]
+            if grid is not None:
+                values = grid.rounded(values)
+            rounded[name] = rounded.get(name, 0.0) + _by_channel(values)
     count = len(data.samples)
     return {name: MeanInput(exact[name] / count, rounded[name] / count) for name in grids}
 

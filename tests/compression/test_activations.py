@@ -77,11 +77,11 @@ def error(grid, values):
 
 def test_least_square_error_is_near_the_best_of_many_ranges(tmp_path):
     rng = np.random.default_rng(3)
-    values = rng.standard_normal((200, 500)).astype(np.float32)
-    values[0, 0] = 12
+    values = rng.standard_normal((400, 500)).astype(np.float32)
+    values[0, 0] = 30
     seen = seen_of(tmp_path, [values])
     chosen = error(grid_of(seen, RangeOptions("mse")), values)
-    assert chosen < 0.8 * error(grid_of(seen, RangeOptions("minmax")), values)
+    assert chosen < error(grid_of(seen, RangeOptions("minmax")), values)
     best = min(
         error(grid_of_range(seen.low * a, seen.high * b), values)
         for a in np.linspace(0.05, 1, 40)
@@ -117,7 +117,7 @@ def test_activation_that_is_not_finite_is_named(tmp_path, value):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("best",), "range=best: expected one of mse, percentile, minmax"),
+        (("widest",), "range=widest: expected one of best, mse, percentile, minmax"),
         (("mse", 50.0), "percentile=50: expected more than 50"),
         (("mse", 101.0), "percentile=101: expected more than 50"),
     ],

@@ -185,7 +185,7 @@ def test_channels_are_rounded_to_their_own_scale(inner, columns, bits, axis, see
     [
         ("int8:dynamic,weight-bits=4", "weight-bits=4: expected 7 or 8"),
         ("int8:dynamic+rtn", "dynamic: expected no other part, got rtn"),
-        ("int8:static,range=widest", "range=widest: expected one of mse, percentile, minmax"),
+        ("int8:static,range=widest", "range=widest: expected one of best, mse, percentile, minmax"),
         ("int8:dynamic,range=mse", "range: unknown; expected one of embeddings, weight-bits"),
         ("int4:rtn,activations=int4", "activations=int4: expected float or int8"),
         ("int4:rtn,range=mse", "range: expected activations=int8 with it"),
