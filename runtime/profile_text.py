@@ -13,10 +13,9 @@ def profile_text(profile: Profile) -> str:
     ops = sorted(profile.ops, key=lambda op: -op.measured_s)[:SLOWEST_OPS]
     shown = [op for op in ops if op.kernels]
     lines = [
-        f"{plain(profile.graph)}: {seconds_text(profile.inference_s)} an inference on this "
-        f"machine (median of {profile.repeats}, {profile.threads or 'all'} threads, times taken "
-        "while profiling),",
-        f"of which {seconds_text(profile.kernels_s)} in kernels; "
+        f"{plain(profile.graph, _NAME)}: {seconds_text(profile.inference_s)} an inference on this "
+        f"machine while profiling, {seconds_text(profile.kernels_s)} in kernels",
+        f"(medians of {profile.repeats}, threads {profile.threads or 'all'}); "
         f"{seconds_text(profile.simulated_s)} simulated on the accelerator",
         "",
         f"{'op':<{_NAME}} {'measured':>{_TIME}} {'simulated':>{_TIME}}  onnxruntime's kernels",
