@@ -15,6 +15,7 @@ class LayerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         error: relative root mean square error of the weight.
         output_error: the same of the layer's output on the calibration inputs, or null where the
             method did not look at them.
+        rows: of the layer's calibration inputs that the method learned from, or null.
     """
 
     name: str
@@ -24,6 +25,7 @@ class LayerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     elements: int
     error: float
     output_error: float | None = None
+    rows: int | None = None
 
 
 class SkippedRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

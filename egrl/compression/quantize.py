@@ -17,6 +17,7 @@ from graph_ir.compression.method import (
 from graph_ir.compression.sites import Site
 from graph_ir.compression.stages import by_input, run_in_stages
 from graph_ir.compression.statistics import input_statistics, output_square
+from graph_ir.errors import InputError
 from runtime.compression import LayerRecord
 
 Kept = dict[str, tuple[F32, QuantizedWeight]]
@@ -42,6 +43,9 @@ def quantize_sites(
 
     Returns:
         A record of every site, in their order.
+
+    Raises:
+        InputError: a weight, or what a layer is given on the inputs, is not finite.
     """
     records: dict[str, LayerRecord] = {}
     for site, weight_KN, quantized, inputs in _quantized(model, method, sites, grids, data):
@@ -70,6 +74,11 @@ def _quantized(
         stages = run_in_stages(model, values, data.samples, data.runner)
         for group, arrays in zip(groups, stages, strict=True):
             inputs = input_statistics(arrays)
+            if not np.isfinite(inputs.gram_KK).all():
+                raise InputError(
+                    f"inputs of {group.sites[0].name}: expected finite values on the calibration "
+                    "inputs, got NaN or infinity"
+                )
             for site in group.sites:
                 yield _one(method, site, grids[site.name], inputs)
     else:
@@ -103,6 +112,7 @@ def layer_record(
         weight_KN.size,
         _ratio(float(np.vdot(error_KN, error_KN)), float(np.vdot(weight_KN, weight_KN))),
         output_error,
+        None if inputs is None else inputs.rows,
     )
 
 

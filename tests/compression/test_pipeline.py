@@ -16,11 +16,17 @@ from egrl.cli.main import main
 from egrl.compilation import compile_model
 from egrl.compression import registry
 from egrl.compression.compress import Compression, compress
+from egrl.compression.quantize import quantize_sites
 from egrl.compression.recipe import read_recipe
+from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.spec import parse_spec
-from graph_ir.compression.method import Correction, ModelMethod, Preparation
+from graph_ir.compression.grid import Grid
+from graph_ir.compression.method import Correction, Data, ModelMethod, Preparation
+from graph_ir.compression.methods.gptq import Gptq
 from graph_ir.compression.methods.rtn import Rtn
+from graph_ir.compression.sites import find_sites
 from graph_ir.errors import InputError
+from graph_ir.opset import raise_opset
 from graph_ir.passes.base import PassResult
 from runtime.compression import layers_bits
 from runtime.load import load_artifact
@@ -225,3 +231,27 @@ def test_a_weight_that_is_turned_is_calibrated_as_it_is_used(tmp_path, gemm):
     (layer,) = compress(model, asked).details[0].record.layers
     # Four rows leave 60 directions of 64 free to take the error.
     assert layer.output_error < 0.04 < layer.error
+
+
+@pytest.mark.parametrize(("inner", "said"), [(48, 0), (80, 1)])
+def test_few_rows_are_said(tmp_path, inner, said):
+    """16 drawn samples of 4 rows for 80 channels: quantized, and the manifest says from what."""
+    done = compress(
+        loaded(product_model(inner, 32), tmp_path), Compression(("int4:gptq,group=16",))
+    )
+    record = done.details[0].record
+    assert record.layers[0].rows == 64
+    assert len([note for note in record.notes if "fewer rows" in note]) == said
+
+
+def test_inputs_of_a_layer_that_are_not_finite_are_named(tmp_path):
+    source = residual_model()
+    mix = source.graph.initializer[0]
+    huge = onnx.numpy_helper.to_array(mix) * np.float32(1e30)
+    mix.CopyFrom(onnx.numpy_helper.from_array(huge.astype(np.float32), "mix"))
+    model = loaded(source, tmp_path).graph_model
+    raise_opset(model, 21, "model")
+    sites = find_sites(model.graph).found[1:]
+    data = Data(({"x": np.full((64, 32), 1e9, np.float32)},), OnnxRuntimeRunner(), 0, True)
+    with pytest.raises(InputError, match="inputs of up0: expected finite values"):
+        quantize_sites(model, Gptq(), sites, {s.name: Grid(4, 16) for s in sites}, data)
