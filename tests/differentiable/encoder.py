@@ -51,7 +51,7 @@ class _Builder:
 
 
 def _layer(b: _Builder, at: int, x: str, mask: str, fused: bool) -> str:
-    query, key, value = (b.linear(f"l{at}.{part}", x, WIDTH, WIDTH, 2.0) for part in "qkv")
+    query, key, value = (b.linear(f"l{at}.{part}", x, WIDTH, WIDTH) for part in "qkv")
     if fused:
         heads = {"q_num_heads": HEADS, "kv_num_heads": HEADS}
         context = b.node("Attention", query, key, value, mask, **heads)

@@ -13,7 +13,7 @@ from itertools import accumulate
 import onnx_ir as ir
 
 from graph_ir.compression.sites import Site
-from graph_ir.onnx_values import is_constant
+from graph_ir.onnx_values import element_count, is_constant
 
 _WIDEST_CUT = 3
 _MOST_SITES = 16
@@ -26,7 +26,7 @@ class Block:
     Attributes:
         inputs: values that depend on weights of earlier blocks.
         sides: values that depend on no quantized weight (masks, the embedding).
-        outputs: values that later blocks read; those of the model where there are none (a cache
+        outputs: values that later nodes read; those of the model where there are none (a cache
             entry that leaves the model on the way is not among them).
         sites: whose weights are in the block; never empty.
     """
@@ -98,6 +98,7 @@ def _cut(
         if here <= width:
             parts.append([])
         parts[-1].append(node)
+    parts = _without_pooling(parts, starts)
     joined: list[list[ir.Node]] = []
     for part in parts:
         if not joined or any(node in starts for node in part):
@@ -105,6 +106,21 @@ def _cut(
         else:
             joined[-1] += part
     return joined
+
+
+def _without_pooling(parts: list[list[ir.Node]], starts: set[ir.Node]) -> list[list[ir.Node]]:
+    """The parts up to the last cut, behind the last site, that the most elements pass.
+
+    A few pooled numbers a sample are too little to choose all roundings of a layer by.
+    """
+    last = max(at for at, part in enumerate(parts) if any(node in starts for node in part))
+    best, most = len(parts), 0
+    for end in range(last + 1, len(parts) + 1):
+        reached = [node for part in parts[:end] for node in part]
+        passing = sum(element_count(v) for v in _leaving(reached, set(reached)))
+        if passing >= most:
+            best, most = end, passing
+    return parts[:best]
 
 
 def layers(shapes: Sequence[tuple[object, ...]]) -> list[tuple[int, int]]:
@@ -169,16 +185,17 @@ def _block(
     inside = set(nodes)
     inputs: dict[ir.Value, None] = {}
     sides: dict[ir.Value, None] = {}
-    outputs: dict[ir.Value, None] = {}
     for node in nodes:
         for value in node.inputs:
             if value is None or is_constant(value) or value.producer() in inside:
                 continue
             (inputs if value in dependent else sides)[value] = None
-        for value in node.outputs:
-            if any(user not in inside for user, _ in value.uses()):
-                outputs[value] = None
-    if not outputs:
-        outputs = {v: None for node in nodes for v in node.outputs if v.is_graph_output()}
     found = tuple(sites[node] for node in nodes if node in sites)
-    return Block(tuple(inputs), tuple(sides), tuple(outputs), found)
+    return Block(tuple(inputs), tuple(sides), _leaving(nodes, inside), found)
+
+
+def _leaving(nodes: Sequence[ir.Node], inside: set[ir.Node]) -> tuple[ir.Value, ...]:
+    """Values that other nodes read; where there are none, those that leave the model."""
+    values = [value for node in nodes for value in node.outputs]
+    read = tuple(v for v in values if any(user not in inside for user, _ in v.uses()))
+    return read or tuple(value for value in values if value.is_graph_output())

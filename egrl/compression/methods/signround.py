@@ -34,7 +34,6 @@ from graph_ir.errors import InputError
 Values = dict[ir.Value, Tensor]
 _LEARNED_BITS = 4
 _CHECKS = 4
-_FLOOR = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ class _BlockLearner:
                 self._exact.append({value: before[value] for value in block.inputs} | sides)
                 self._rough.append({value: quantized[value] for value in block.inputs} | sides)
         self._wanted = in_parallel(self._float_outputs, self._exact)
-        self._scales = [[_row_squares(x) for x in wanted] for wanted in self._wanted]
+        self._weights = [self._output_weight(at) for at in range(len(block.outputs))]
 
     def learn(self, options: SignRound, rng: np.random.Generator) -> dict[str, QuantizedWeight]:
         """Moves the roundings; returns the best ones."""
@@ -155,6 +154,10 @@ class _BlockLearner:
 
         return in_parallel(quantized, self._rough)
 
+    def _output_weight(self, at: int) -> float:
+        square = sum(wanted[at].double().square().mean().item() for wanted in self._wanted)
+        return len(self._wanted) / square if square > 0 else 1.0
+
     def _float_outputs(self, given: Values) -> list[Tensor]:
         with torch.no_grad():
             return self._graph.run(given, self._block.outputs)
@@ -188,21 +191,13 @@ class _BlockLearner:
     def _loss(self, at: int, uses: Mapping[Use, Tensor]) -> Tensor:
         got = self._graph.run(self._rough[at], self._block.outputs, uses)
         parts = [
-            ((tensor - wanted).square() / scale).mean()
-            for tensor, wanted, scale in zip(got, self._wanted[at], self._scales[at], strict=True)
+            (tensor - wanted).square().mean() * weight
+            for tensor, wanted, weight in zip(got, self._wanted[at], self._weights, strict=True)
         ]
         return torch.stack(parts).sum()
 
     def _states(self) -> list[State]:
         return [rounding.state() for rounding in self._learned.values()]
-
-
-def _row_squares(wanted: Tensor) -> Tensor:
-    """Mean square of each row, and a little of all, so that rows of zeros do not count most."""
-    square = wanted.square()
-    everywhere = square.mean()
-    rows = square.mean(-1, keepdim=True) if wanted.ndim > 1 else everywhere
-    return rows + (_FLOOR * everywhere if everywhere > 0 else 1.0)
 
 
 def _merged(before: Sequence[Values], after: Sequence[Values], read: set[ir.Value]) -> list[Values]:
