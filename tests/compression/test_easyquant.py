@@ -1,11 +1,16 @@
 """EasyQuant against a slow twin, a finite difference, round to nearest, and itself on threads."""
 
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
 
+from egrl.compression.compress import Compression, compress
 from graph_ir.compression.grid import Grid
 from graph_ir.compression.method import InputStatistics
 from graph_ir.compression.methods.easyquant import (
@@ -18,6 +23,11 @@ from graph_ir.compression.methods.easyquant import (
 from graph_ir.compression.methods.range_kernel import search_ranges
 from graph_ir.compression.methods.rtn import Rtn
 from graph_ir.errors import InputError
+from graph_ir.save import save_model
+from runtime.manifest import Execution
+from runtime.session import make_session, run_session
+from tests.compression.graphs import loaded
+from tests.compression.products import product_model
 
 F64 = NDArray[np.float64]
 
@@ -195,3 +205,44 @@ def test_without_search_it_is_round_to_nearest() -> None:
 def test_refuses_options_out_of_range(options: dict[str, int]) -> None:
     with pytest.raises(InputError, match="expected"):
         EasyQuant(**options)
+
+
+@pytest.mark.parametrize("options", ["", ",symmetric=false", ",group=64", ",bits=8"])
+def test_executed_as_it_was_dequantized(options: str, tmp_path: Path) -> None:
+    source = product_model(96, 40)
+    model = loaded(tmp_path, source)
+    done = compress(model, Compression((f"int4:easyquant{options}",)))
+    assert done.records[0].options["method"] == "easyquant"
+    save_model(model.graph_model, tmp_path, "quantized")
+    x_MK = np.random.default_rng(5).standard_normal((4, 96)).astype(np.float32)
+    session = make_session(tmp_path / "quantized.onnx", Execution(accuracy_level=1))
+    got_MN = run_session(session, {"x": x_MK})["y"]
+    weight_KN, bias_N = (onnx.numpy_helper.to_array(t) for t in source.graph.initializer)
+    judge = ReferenceEvaluator(onnx.load(tmp_path / "quantized.onnx"))
+    expected_MN = np.asarray(judge.run(None, {"x": x_MK})[0], np.float32)
+    np.testing.assert_allclose(np.asarray(got_MN, np.float32), expected_MN, rtol=1e-4, atol=1e-4)
+    exact_MN = x_MK.astype(np.float64) @ weight_KN + bias_N
+    off = np.linalg.norm(expected_MN - exact_MN) / np.linalg.norm(exact_MN - bias_N)
+    assert off < (0.01 if "bits=8" in options else 0.12)
+
+
+def test_is_the_default(tmp_path: Path) -> None:
+    chosen = []
+    for text in ("int4", "int4:easyquant"):
+        model = loaded(tmp_path, product_model(64, 32))
+        compress(model, Compression((text,)))
+        save_model(model.graph_model, tmp_path, "made")
+        chosen.append((tmp_path / "made.onnx").read_bytes())
+    assert chosen[0] == chosen[1]
+
+
+@pytest.mark.parametrize(
+    ("grid", "bits"),
+    [(Grid(), 4.5), (Grid(group=64), 4.25), (Grid(symmetric=False), 4.625), (Grid(bits=8), 8.5)],
+    ids=str,
+)
+def test_stored_bits_are_all_that_is_stored(grid: Grid, bits: float) -> None:
+    found = EasyQuant().quantize(weight(128, 24), grid)
+    zeros = 0 if found.zero_GN is None else found.zero_GN.size * grid.bits
+    counted = found.levels_KN.size * grid.bits + found.scale_GN.size * 16 + zeros
+    assert found.stored_bits == counted == bits * 128 * 24
