@@ -12,17 +12,24 @@ from hypothesis import strategies as st
 from accelerator_sim.problem import build_problem
 from accelerator_sim.targets import load_target
 from egrl.compilation import compile_model
+from egrl.compression.joint.choosing import Choosing
+from egrl.compression.joint.costs import ChoiceCosts
+from egrl.compression.joint.goal import AutoOptions, Goal, Target
 from egrl.compression.joint.knapsack import cheapest
 from egrl.compression.joint.model import Bounds, build_joint_model
 from egrl.compression.joint.search import Effort
+from egrl.compression.joint.trial import Trial
+from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.placers.milp import Limits, solve_program
 from graph_ir.compression.emit import emit, needed_opset
 from graph_ir.compression.fusable import make_fusable
+from graph_ir.compression.method import Data
 from graph_ir.compression.methods.rtn import Rtn
 from graph_ir.compression.sites import find_sites
 from graph_ir.errors import InputError, UnmetRequirementError
 from graph_ir.lower import lower
 from graph_ir.opset import raise_opset
+from runtime.manifest import Execution
 from tests.compression.joint_support import (
     GRIDS,
     best_by_force,
@@ -52,7 +59,7 @@ def test_mixed_workload_is_that_of_the_compressed_model(choice_S: tuple[int, ...
     assert precisions.workload(choice_S) == expected
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     st.lists(st.sampled_from([32, 64, 96, 128]), min_size=3, max_size=3),
     st.integers(0, 1000),
@@ -78,7 +85,7 @@ def test_program_bounds_and_search_finds_the_optimum(
     assert found.latency_s == pytest.approx(best_s, rel=1e-9)
 
 
-@settings(max_examples=15)
+@settings(max_examples=7)
 @given(
     st.lists(st.sampled_from([32, 64, 128, 160]), min_size=4, max_size=7),
     st.integers(0, 1000),
@@ -124,6 +131,37 @@ def test_same_seed_same_choice_and_placement() -> None:
     assert runs[0].homes_T.tolist() == runs[1].homes_T.tolist()
 
 
+class _Worse(Trial):
+    """Measures so many times what the sum of parts predicts."""
+
+    factor: float
+    costs: ChoiceCosts
+
+    def error(self, choice_S: tuple[int, ...]) -> float:
+        found = self.measured[choice_S] = self.factor * self.costs.error(choice_S)
+        return found
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 4.0])
+def test_choice_is_repaired_where_the_sum_of_parts_is_wrong(factor: float) -> None:
+    machine = small_machine(24 << 10)
+    model = chain([64, 128, 128, 160, 64])
+    precisions = precisions_of(model, machine)
+    costs = random_costs(precisions, 7)
+    data = Data((), OnnxRuntimeRunner(), 0, False, GRIDS[1])
+    trial = _Worse(model, precisions, Rtn(), (), data, (), (), Execution())
+    trial.factor, trial.costs = factor, costs
+    goal = Goal(Target(machine, "fp16"), 0.6, None, 0)
+    options = AutoOptions(nodes=20, rounds=3, evaluations=200)
+    best = Choosing(goal, options, precisions, costs, trial, "a test").best()
+    assert trial.error(best.choice_S) <= 0.6
+    # As good as a search that knows the real errors.
+    search = search_of(precisions, machine, costs, Effort(20, 0.0, 3, 200))
+    known = search.run(Bounds(0.6 / factor), [])
+    assert known is not None
+    assert best.latency_s <= known.latency_s * 1.02
+
+
 @settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(2, 5), st.integers(2, 4), st.floats(0.1, 0.9))
 def test_knapsack_keeps_to_its_budgets_and_is_near_the_best(
@@ -149,10 +187,10 @@ def test_knapsack_keeps_to_its_budgets_and_is_near_the_best(
 
 
 def _compiled(tmp_path: Path, name: str, **bounds: float | int) -> dict[str, object]:
-    onnx.save(chain_model([64, 128, 128, 64], rows=2), tmp_path / "m.onnx")
+    onnx.save(chain_model([128, 512, 512, 128], rows=2), tmp_path / "m.onnx")
     out = tmp_path / name
     compile_model(
-        tmp_path / "m.onnx", out=out, target="nnp-i", budget="500ev",
+        tmp_path / "m.onnx", out=out, target="ethos-u65-512", budget="500ev",
         compress=["auto:rtn,rounds=4,evaluations=300"],
         **bounds,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -161,16 +199,16 @@ def _compiled(tmp_path: Path, name: str, **bounds: float | int) -> dict[str, obj
 
 
 def test_compile_keeps_to_the_measured_error(tmp_path: Path) -> None:
-    manifest = _compiled(tmp_path, "a.egrl", max_error=0.01)
+    manifest = _compiled(tmp_path, "a.egrl", max_error=0.3)
     record = next(p for p in manifest["passes"] if p["name"] == "auto")  # type: ignore[attr-defined]
-    assert 0 < record["error"] <= 0.01
+    assert 0 < record["error"] <= 0.3
     assert float(record["options"]["predicted_error"]) > 0
     assert "kept" in record["options"]["chosen"]
 
 
 def test_compile_is_deterministic(tmp_path: Path) -> None:
-    first = _compiled(tmp_path, "a.egrl", max_error=0.01)
-    second = _compiled(tmp_path, "b.egrl", max_error=0.01)
+    first = _compiled(tmp_path, "a.egrl", max_error=0.3)
+    second = _compiled(tmp_path, "b.egrl", max_error=0.3)
     assert first == second
     names = sorted(p.relative_to(tmp_path / "a.egrl") for p in (tmp_path / "a.egrl").rglob("*"))
     for name in names:
@@ -182,8 +220,8 @@ def test_compile_is_deterministic(tmp_path: Path) -> None:
 def test_bounds_that_nothing_meets_are_unmet(tmp_path: Path) -> None:
     with pytest.raises(UnmetRequirementError, match="--max-bytes 100"):
         _compiled(tmp_path, "a.egrl", max_bytes=100)
-    with pytest.raises(UnmetRequirementError, match=r"--max-error 1e-06 and --max-bytes 30000"):
-        _compiled(tmp_path, "b.egrl", max_error=1e-6, max_bytes=30_000)
+    with pytest.raises(UnmetRequirementError, match=r"--max-error 1e-12 and --max-bytes 300000"):
+        _compiled(tmp_path, "b.egrl", max_error=1e-12, max_bytes=300_000)
 
 
 def test_a_bound_is_needed(tmp_path: Path) -> None:

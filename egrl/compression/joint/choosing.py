@@ -10,7 +10,7 @@ from egrl.compression.joint.costs import ChoiceCosts
 from egrl.compression.joint.goal import AutoOptions, Goal
 from egrl.compression.joint.knapsack import cheapest
 from egrl.compression.joint.model import Bounds
-from egrl.compression.joint.placed import Place, PlacedChoice
+from egrl.compression.joint.placed import Place, PlacedChoice, rounded_s
 from egrl.compression.joint.search import Effort, JointSearch
 from egrl.compression.joint.trial import Trial
 from graph_ir.errors import UnmetRequirementError
@@ -82,7 +82,12 @@ class Choosing:
             scale = error / predicted * (1.0 if error <= self.goal.max_error else 1.02)
         if not found:
             raise self._unmet()
-        return min(found, key=lambda placed: placed.latency_s)
+        return min(found, key=self._order)
+
+    def _order(self, placed: PlacedChoice) -> tuple[float, float]:
+        """Faster first; of equally fast ones the one with less error."""
+        error = self.trial.error(placed.choice_S) if any(placed.choice_S) else 0.0
+        return rounded_s(placed), error
 
     def told(self, best: PlacedChoice) -> dict[str, str]:
         """What the manifest says of the choice beside its layers."""

@@ -102,6 +102,11 @@ class Place:
         return PlacedChoice(tuple(choice_S), problem, found.homes_T, found.latency_s)
 
 
+def rounded_s(placed: PlacedChoice) -> float:
+    """Latency to nine digits, within which placements count as equally fast."""
+    return float(f"{placed.latency_s:.8e}")
+
+
 def named_homes(problem: PlacementProblem, homes: Mapping[str, int]) -> NDArray[np.int8]:
     """A placement from homes by name; what has no allowed one is put beside its op's weights.
 

@@ -17,7 +17,7 @@ from accelerator_sim.problem import PlacementProblem
 from egrl.compression.joint.costs import ChoiceCosts
 from egrl.compression.joint.knapsack import cheapest
 from egrl.compression.joint.model import Bounds, build_joint_model
-from egrl.compression.joint.placed import Place, PlacedChoice, named_homes
+from egrl.compression.joint.placed import Place, PlacedChoice, named_homes, rounded_s
 from egrl.placers.milp import Limits, solve_program
 from egrl.placers.op_hull import OpTable, op_table
 from graph_ir.errors import UnmetRequirementError
@@ -41,12 +41,14 @@ class Effort:
         seconds: of the program; 0 is no limit, and any other depends on the machine.
         rounds: of the search on the engine.
         evaluations: of the placement of each choice.
+        promotions: placements spent on finding weights that may as well be kept.
     """
 
     nodes: int = 200
     seconds: float = 0.0
     rounds: int = 24
     evaluations: int = 2000
+    promotions: int = 12
 
 
 @dataclass(slots=True)
@@ -58,12 +60,14 @@ class JointSearch:
         problems: one for each precision, all products in it.
         costs: of all choices.
         effort: how long.
+        bytes_bound: whether bytes are bounded in the run under way.
     """
 
     place: Place
     problems: Sequence[PlacementProblem]
     costs: ChoiceCosts
     effort: Effort
+    bytes_bound: bool = False
 
     def run(self, bounds: Bounds, starts: Sequence[PlacedChoice]) -> PlacedChoice | None:
         """The fastest choice found that keeps to the bounds.
@@ -75,6 +79,7 @@ class JointSearch:
         Returns:
             None where no choice keeps to the bounds.
         """
+        self.bytes_bound = bounds.weight_bytes is not None
         best = min(
             (start for start in starts if self.keeps(start.choice_S, bounds)),
             key=self._order,
@@ -92,6 +97,29 @@ class JointSearch:
             choice_S = prices.next_choice(best, bounds, rng, FREE_SHARES[turn % len(FREE_SHARES)])
             if choice_S is not None and choice_S != best.choice_S:
                 best = self._better(best, choice_S, best.homes)
+        return self._promoted(best)
+
+    def _promoted(self, best: PlacedChoice) -> PlacedChoice:
+        """Keeps the weights whose compression does not make the incumbent faster.
+
+        Tries parts of the products, halved where a part makes it slower: what error they cost is
+        free for others.
+        """
+        if self.bytes_bound:
+            return best
+        compressed = [s for s, precision in enumerate(best.choice_S) if precision]
+        parts, tries = [compressed], 0
+        while parts and tries < self.effort.promotions:
+            part = parts.pop(0)
+            choice_S = tuple(0 if s in part else p for s, p in enumerate(best.choice_S))
+            if choice_S == best.choice_S:
+                continue
+            tries += 1
+            better = self._better(best, choice_S, best.homes)
+            if better is best and len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[:middle], part[middle:]]
+            best = better
         return best
 
     def keeps(self, choice_S: Sequence[int], bounds: Bounds) -> bool:
@@ -114,7 +142,7 @@ class JointSearch:
 
     def _order(self, placed: PlacedChoice) -> tuple[float, float]:
         """Faster first; of equally fast ones the one with less error."""
-        return float(f"{placed.latency_s:.9e}"), self.costs.error(placed.choice_S)
+        return rounded_s(placed), self.costs.error(placed.choice_S)
 
     def _program(self, bounds: Bounds) -> tuple[tuple[int, ...] | None, dict[str, int]]:
         if self.effort.nodes == 0:
