@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from egrl.bench.int4.scores import Scores, accuracy_scores
+from egrl.bench.int4.scores import Scores, accuracy_scores, kept
 from graph_ir.errors import InputError
 
 Feeds = dict[str, NDArray[np.generic]]
@@ -88,14 +88,17 @@ def judge(folder: Path, session: ort.InferenceSession, reference: ort.InferenceS
     paths = chosen(JUDGED_SEED)
     contents = [path.read_bytes() for path in paths]
     feeds = [features(content) for content in contents]
-    said, expected = (
-        [labels[int(each.run(None, sample)[0].argmax())] for sample in feeds]
-        for each in (session, reference)
-    )
+
+    def answers(each: ort.InferenceSession) -> NDArray[np.int64]:
+        return np.array([int(each.run(None, sample)[0].argmax()) for sample in feeds])
+
+    hashes = b"".join(hashlib.sha256(content).digest() for content in contents)
+    digest = hashlib.sha256(hashes).hexdigest()[:16]
+    said = answers(session)
+    expected = kept(folder / "int4" / f"kinds.{digest}.npy", lambda: answers(reference))
     right, right_reference = (
-        np.array([a in ENDINGS[p.suffix] for a, p in zip(answers, paths, strict=True)])
-        for answers in (said, expected)
+        np.array([labels[at] in ENDINGS[p.suffix] for at, p in zip(found, paths, strict=True)])
+        for found in (said.tolist(), expected.tolist())
     )
-    scores = accuracy_scores(right, right_reference, np.array(said) == np.array(expected))
-    digest = hashlib.sha256(b"".join(hashlib.sha256(c).digest() for c in contents)).hexdigest()
-    return Scores({**scores.metrics, "files": len(paths)}, scores.intervals, digest[:16])
+    scores = accuracy_scores(right, right_reference, said == expected)
+    return Scores({**scores.metrics, "files": len(paths)}, scores.intervals, digest)

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from egrl.bench.int4.scores import Scores, accuracy_scores
+from egrl.bench.int4.scores import Scores, accuracy_scores, kept
 from graph_ir.errors import InputError
 
 Feeds = dict[str, NDArray[np.generic]]
@@ -83,11 +83,13 @@ def judge(folder: Path, session: ort.InferenceSession, reference: ort.InferenceS
     """Share of words that are read exactly, and agreement with the uncompressed model."""
     characters = _characters(folder / "ppocr-rec.onnx")
     chosen, feeds = samples(folder, COUNT, JUDGED_SEED)
-    said, expected = (
-        np.array([read(each.run(None, sample)[0][0], characters) for sample in feeds])
-        for each in (session, reference)
-    )
+
+    def answers(each: ort.InferenceSession) -> NDArray[np.str_]:
+        return np.array([read(each.run(None, sample)[0][0], characters) for sample in feeds])
+
+    digest = hashlib.sha256(b"".join(sample["x"].tobytes() for sample in feeds)).hexdigest()[:16]
+    said = answers(session)
+    expected = kept(folder / "int4" / f"words.{digest}.npy", lambda: answers(reference))
     truth = np.array(chosen)
     scores = accuracy_scores(said == truth, expected == truth, said == expected)
-    digest = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:16]
     return Scores(scores.metrics, scores.intervals, digest)
