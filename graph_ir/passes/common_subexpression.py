@@ -19,7 +19,8 @@ class CommonSubexpression(Pass):
 
     Random draws are never merged. A larger constant whose elements are all the same (zero biases,
     unit scales, placeholder weights) is not merged with its like either: such tensors are equal
-    by chance, and tying them would invent shared weights.
+    by chance, and tying them would invent shared weights. Nor are weights that are dequantized: one
+    that two products read is fused with neither.
     """
 
     name = "common-subexpression"
@@ -123,8 +124,19 @@ def _content(value: ir.Value) -> bytes | None:
     assert tensor is not None
     if tensor.nbytes <= _SMALL_BYTES:
         return tensor.tobytes()
+    if any(_dequantizes(user) for user, _ in value.uses()):
+        return None
     flat = np.ascontiguousarray(tensor.numpy()).reshape(-1)
     elements = flat.view(np.uint8).reshape(-1, flat.itemsize)
     if bool((elements == elements[0]).all()):
         return None
     return hashlib.sha256(elements.data).digest()
+
+
+def _dequantizes(node: ir.Node) -> bool:
+    """Whether a node is a DequantizeLinear, or widens the scales of one."""
+    if node.domain != "":
+        return False
+    if node.op_type == "Cast":
+        return any(user.op_type == "DequantizeLinear" for user, _ in node.outputs[0].uses())
+    return node.op_type == "DequantizeLinear"

@@ -113,6 +113,8 @@ def test_two_products_of_one_weight_are_both_fused(tmp_path):
     got = outputs_of(tmp_path, model, {"x": X})
     assert np.array_equal(got["y"], -got["z"])
     assert (tmp_path / "weights.data").stat().st_size < 1.2 * 4096  # equal bytes, one page
+    again = loaded(tmp_path, onnx.load(tmp_path / "outputs.onnx"))
+    assert kernels_of(tmp_path, again).count("MatMulNBits") == 2
 
 
 @pytest.mark.parametrize("shared", ["integers", "scales", "weight"])
