@@ -3,12 +3,14 @@
 import itertools
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 
 from egrl.compression.inputs import draw_inputs
 from egrl.compression.methods import torch_runs
 from egrl.compression.methods.blocks import find_blocks, layers
+from egrl.compression.methods.mkq import Mkq
 from egrl.compression.methods.rounding import LearnedRounding
 from egrl.compression.methods.signround import SignRound
 from egrl.compression.runner import OnnxRuntimeRunner
@@ -218,6 +220,17 @@ def test_eight_bits_are_rounded_to_nearest(tmp_path):
         same = np.array_equal(nearest.levels_KN, learned[site.name].levels_KN)
         assert learned[site.name].grid == grids[site.name]
         assert same or not at % 2
+
+
+@pytest.mark.parametrize("method", [SignRound(iters=1), Mkq(steps=1)])
+def test_a_model_that_overflows_is_refused(tmp_path, method):
+    model = _encoder(tmp_path, 1)
+    scale = next(v for v in model.graph.initializers.values() if v.name == "embedding.scale")
+    scale.const_value = ir.tensor(np.full(WIDTH, np.inf, np.float32), name="embedding.scale")
+    sites = find_sites(model.graph).found
+    grids = {site.name: Grid(4, 32) for site in sites}
+    with pytest.raises(InputError, match=r"outputs behind MatMul_\d+: expected finite values"):
+        method.quantize(model, sites, grids, _data(model, 1))
 
 
 @pytest.mark.parametrize("options", [{"iters": 0}, {"batch": 0}, {"rate": -1.0}])

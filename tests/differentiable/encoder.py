@@ -84,6 +84,9 @@ def encoder_model(path: Path, layers: int = 2, seed: int = 0, *, fused: bool = F
     missing = b.node("Sub", b.constant("one", np.float32(1)), real)
     mask = b.node("Mul", missing, b.constant("far", np.float32(-1e4)))
     mask = b.node("Unsqueeze", mask, b.constant("axes", np.array([1, 2])))
+    if fused:
+        # onnxruntime wants it for every query.
+        mask = b.node("Expand", mask, b.constant("square", np.array([1, 1, LENGTH, LENGTH])))
     for at in range(layers):
         x = _layer(b, at, x, mask, fused)
     pooled = b.node("ReduceMean", x, b.constant("middle", np.array([1])), keepdims=0)

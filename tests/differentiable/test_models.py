@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
 
@@ -42,9 +41,9 @@ def largest_difference(path: Path, dims: dict[str, int]) -> float:
     )
 
 
-def test_small_encoder(tmp_path):
-    encoder_model(tmp_path / "m.onnx")
-    ort.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+@pytest.mark.parametrize("fused", [False, True])
+def test_small_encoder(tmp_path, fused):
+    encoder_model(tmp_path / "m.onnx", fused=fused)
     assert largest_difference(tmp_path / "m.onnx", {}) < 1e-5
 
 

@@ -24,7 +24,7 @@ from egrl.compression.methods.adam import Adam
 from egrl.compression.methods.distillation import Weights
 from egrl.compression.methods.fake_quantized import SCALE_GRADIENTS
 from egrl.compression.methods.student import Student
-from egrl.compression.methods.torch_runs import reproducible
+from egrl.compression.methods.torch_runs import finite, reproducible
 from graph_ir.compression.grid import Grid, QuantizedWeight
 from graph_ir.compression.method import Data, Feeds, ModelMethod
 from graph_ir.compression.methods.rtn import Rtn
@@ -106,7 +106,8 @@ class Mkq(ModelMethod):
         others = len(parameters) - 2 * scales
         rates = [self.rate] * scales + [self.scale_rate] * scales + [self.rate] * others
         optimizer = Adam(parameters)
-        best, saved = sum(student.losses(judging)), _copies(parameters)
+        first = next(iter(student.weights))
+        best, saved = finite(sum(student.losses(judging)), first), _copies(parameters)
         checks = {self.steps * part // _CHECKS for part in range(1, _CHECKS + 1)}
         order: list[int] = []
         size = min(self.batch, len(training))

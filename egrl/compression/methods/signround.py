@@ -22,7 +22,7 @@ from torch import Tensor
 
 from egrl.compression.methods.blocks import Block, find_blocks
 from egrl.compression.methods.rounding import LearnedRounding, State
-from egrl.compression.methods.torch_runs import in_parallel, reproducible
+from egrl.compression.methods.torch_runs import finite, in_parallel, reproducible
 from egrl.differentiable.graph import TorchGraph, Use
 from egrl.differentiable.types import as_tensor
 from graph_ir.compression.grid import Grid, QuantizedWeight
@@ -115,7 +115,7 @@ class _BlockLearner:
     def learn(self, options: SignRound, rng: np.random.Generator) -> dict[str, QuantizedWeight]:
         """Moves the roundings; returns the best ones."""
         count = len(self._rough)
-        best = self.loss()
+        best = finite(self.loss(), self._block.sites[0])
         states = self._states()
         batch = min(options.batch, count)
         order: list[int] = []

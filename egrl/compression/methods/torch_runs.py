@@ -4,9 +4,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from math import isfinite
 from typing import TypeVar
 
 import torch
+
+from graph_ir.compression.sites import Site
+from graph_ir.errors import InputError
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -23,6 +27,20 @@ def reproducible() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)
+
+
+def finite(loss: float, first: Site) -> float:
+    """The loss.
+
+    Raises:
+        InputError: it is not finite, so that nothing can be learned from it.
+    """
+    if not isfinite(loss):
+        raise InputError(
+            f"outputs behind {first.name}: expected finite values on the calibration inputs, got "
+            "NaN or infinity"
+        )
+    return loss
 
 
 def processors() -> int:
