@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -255,3 +256,24 @@ def test_union_of_precisions_is_no_precision_more() -> None:
         problem = build_problem(precisions.workload(precisions.uniform(p)), machine)
         assert problem.workload == precisions.choices.workloads[p]
     assert len(GRIDS) == precisions.count - 1
+
+
+def test_tied_embedding_stays_and_its_product_has_integers_of_its_own() -> None:
+    model = chain([64, 96, 64])
+    graph = model.graph
+    rows = ir.Value(name="rows", shape=ir.Shape([1]), type=ir.TensorType(ir.DataType.INT64))
+    first = next(node for node in graph if node.name == "product0")
+    table = first.inputs[1]
+    assert table is not None
+    lookup = ir.node("Gather", [table, rows], {"axis": 1}, name="lookup")
+    lookup.outputs[0].name = "looked_up"
+    lookup.outputs[0].shape, lookup.outputs[0].dtype = ir.Shape([64, 1]), ir.DataType.FLOAT
+    graph.inputs.append(rows)
+    graph.outputs.append(lookup.outputs[0])
+    graph.append(lookup)
+    precisions = precisions_of(model, small_machine(64 << 10))
+    costs = random_costs(precisions, 1)
+    for choice_S in ((0, 0), (2, 0), (2, 2)):
+        workload = precisions.workload(choice_S)
+        assert workload.weight_bytes == costs.weight_bytes(choice_S)
+        assert "w0" in {tensor.name for tensor in workload.tensors}

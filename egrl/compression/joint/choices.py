@@ -1,7 +1,7 @@
 """The precisions that a model's products may have, and the workload of each choice."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -128,13 +128,17 @@ def lower_precisions(
 
 
 def sites_of(model: ir.Model) -> tuple[Site, ...]:
-    """The sites whose precision is chosen, in the order of the graph."""
-    return tuple(site for site in find_sites(model.graph).found if not site.tables)
+    """The sites whose precision is chosen, in the order of the graph.
+
+    A tied embedding stays as it is and its product gets integers of its own: looking up rows costs
+    no time worth choosing for, and ops would come and go with the precision.
+    """
+    return tuple(replace(site, tables=()) for site in find_sites(model.graph).found)
 
 
 def nodes_of(site: Site) -> tuple[str, ...]:
     """Names of all nodes that a site's precision changes."""
-    return tuple(node_name(node) for node in (site.node, *site.shared, *site.tables))
+    return tuple(node_name(node) for node in (site.node, *site.shared))
 
 
 def _products(
@@ -169,9 +173,16 @@ def _zeros(site: Site, grid: Grid) -> QuantizedWeight:
 
 
 def _weight_bytes(workload: Workload, ops: Sequence[int]) -> int:
-    tensors = dict.fromkeys(o.tensor for op in ops for o in workload.ops[op].operands)
+    """Of the weights that only these ops read."""
+    inside, outside = dict[int, None](), set[int]()
+    for at, op in enumerate(workload.ops):
+        for operand in op.operands:
+            if at in ops:
+                inside[operand.tensor] = None
+            else:
+                outside.add(operand.tensor)
     return sum(
         workload.tensors[t].size_bytes
-        for t in tensors
-        if workload.tensors[t].kind is TensorKind.WEIGHT
+        for t in inside
+        if t not in outside and workload.tensors[t].kind is TensorKind.WEIGHT
     )
