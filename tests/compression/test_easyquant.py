@@ -152,9 +152,11 @@ def test_channels_that_no_input_reaches_still_count() -> None:
     reached = InputStatistics(np.diag(np.where(np.arange(64) < 60, 1.0, 0.0)), 10)
     error_KN = EasyQuant().quantize(weight_KN, Grid(), reached).dequantized() - weight_KN
     assert np.square(error_KN[60:]).mean() < 0.1 * np.square(weight_KN[60:]).mean()
-    never = InputStatistics(np.zeros((64, 64)), 10)
     alone = EasyQuant().quantize(weight_KN, Grid())
-    assert np.array_equal(EasyQuant().quantize(weight_KN, Grid(), never).levels_KN, alone.levels_KN)
+    for nothing in (0.0, np.inf, np.nan):
+        says_nothing = InputStatistics(np.full((64, 64), nothing), 10)
+        found = EasyQuant().quantize(weight_KN, Grid(), says_nothing)
+        assert np.array_equal(found.levels_KN, alone.levels_KN)
 
 
 @given(st.integers(1, 80), st.integers(1, 1100), st.booleans(), st.integers(0, 3))

@@ -52,7 +52,7 @@ class EasyQuant(WeightMethod):
     name: ClassVar[str] = "easyquant"
     needs_inputs: ClassVar[bool] = True
 
-    search: int = 26
+    search: int = 20
     flatten: float = 0.1
     threads: int = 0
 
@@ -91,9 +91,12 @@ class EasyQuant(WeightMethod):
 
 
 def importance(square_K: NDArray[np.float64], flatten: float) -> F32:
-    """What a squared error in each row counts; the mean is 1 + `flatten`, or 1 where all is 0."""
+    """What a squared error in each row counts, 1 + `flatten` on average.
+
+    The same for all rows where the inputs say nothing: all zero, or overflown.
+    """
     mean = float(square_K.mean())
-    if not mean > 0:
+    if not 0 < mean < np.inf:
         return np.ones(len(square_K), np.float32)
     return np.asarray(square_K / mean + flatten, np.float32)
 
