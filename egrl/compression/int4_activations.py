@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from egrl.compression.inputs import CalibrationInputs
 from egrl.compression.int8 import OPSET, calibration_data
+from egrl.compression.int8_sensitivity import sensitive_convolutions
 from egrl.compression.int8_static import quantize_static
 from egrl.compression.spec import Spec, options_into
 from egrl.compression.weights import WeightsRecord, constant_sizes, quantize_weights
@@ -20,6 +21,7 @@ from graph_ir.errors import InputError
 from graph_ir.opset import raise_opset
 from runtime.compression import CompressionRecord
 
+SENSITIVE_BITS = 8
 KEYS = ("activations", "convolution-bits", "range", "percentile", "sensitive")
 
 
@@ -30,8 +32,8 @@ class Activations:
     Attributes:
         activations: `float`, or `int8`: bytes of a range that calibration inputs give.
         convolution_bits: of convolutions' weights, 4, 7 or 8.
-        sensitive: share of the convolutions that get 8 bits all the same: those that alone
-            change the model's output most.
+        sensitive: share of the convolutions' entries that may have 8 bits all the same: those
+            that, rounded alone, change the model's output most.
 
     Raises:
         InputError: another value.
@@ -73,8 +75,11 @@ def quantize_int4(
     if options.activations == "float":
         return weights
     raise_opset(model, OPSET, where)
-    bits = options.convolution_bits
-    static = quantize_static(model, calibration_data(calibration), ranges, bits, 0, {})
+    bits, data = options.convolution_bits, calibration_data(calibration)
+    sensitive: tuple[str, ...] = ()
+    if options.sensitive and bits < SENSITIVE_BITS:
+        sensitive = sensitive_convolutions(model, bits, options.sensitive, data)
+    static = quantize_static(model, data, ranges, bits, 0, dict.fromkeys(sensitive, SENSITIVE_BITS))
     skipped = {layer.name: layer for layer in (*weights.record.skipped, *static.skipped)}
     done = {layer.name for layer in (*weights.record.layers, *static.layers)}
     record = CompressionRecord(

@@ -217,3 +217,26 @@ def test_same_seed_same_bytes(tmp_path):
         compressed(folder, residual_network(), "int4:rtn,activations=int8", seed=7)
         made.append([p.read_bytes() for p in sorted(folder.glob("compressed*"))])
     assert made[0] == made[1]
+
+
+def test_sensitive_convolutions_are_found_by_measuring(tmp_path):
+    # One convolution whose rounding matters: its result is scaled up a hundred times.
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["quiet"], "quiet"),
+        helper.make_node("Conv", ["x", "w2"], ["c"], "loud"),
+        helper.make_node("Mul", ["c", "hundred"], ["loud_out"], "scale"),
+        helper.make_node("Sub", ["loud_out", "quiet"], ["y"], "sub"),
+    ]
+    constants = {"w1": weight(rng, 8, 4, 1, 1), "w2": weight(rng, 8, 4, 1, 1)}
+    constants["hundred"] = np.float32(100)
+    proto = network(nodes, constants, [1, 4, 6, 6], [1, 8, 6, 6])
+    flag = "int4:rtn,activations=int8,range=minmax,sensitive="
+    _, done = compressed(tmp_path, proto, f"{flag}0.5", samples([1, 4, 6, 6]))
+    bits = {layer.name: layer.bits for layer in done.details[0].record.layers}
+    assert bits == {"quiet": 4, "loud": 8}
+    _, less = compressed(tmp_path, proto, f"{flag}0.4", samples([1, 4, 6, 6]))
+    assert {layer.bits for layer in less.details[0].record.layers} == {4}
+    assert done.error is not None
+    assert less.error is not None
+    assert done.error < 0.5 * less.error
