@@ -3,7 +3,7 @@
 The paper, section 3.2, minimises the squared error of the weight over the range of each group,
 whose gradient by the scale is 2 sum_k (s q_k - w_k) q_k, with Adam. Here the scale where it
 vanishes is taken in closed form for the integers of every candidate of a line, see `range_kernel`.
-The paper, section 3.1, also keeps outliers exactly: groups of 16 to 256 do what that does for
+The paper, section 3.1, also keeps outliers exactly: small groups do nearly what that does for
 whole columns, at the same bits and in onnxruntime's own kernel (docs/decisions, outliers).
 
 Where the paper looks at the weight alone, each input channel counts here by the mean square of its
