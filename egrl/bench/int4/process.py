@@ -21,10 +21,12 @@ class Measured:
     Attributes:
         seconds: from its start to its end.
         peak_bytes: of memory.
+        cpu_seconds: of all its threads and processes.
     """
 
     seconds: float
     peak_bytes: int
+    cpu_seconds: float
 
 
 class ProcessFailedError(InputError):
@@ -51,4 +53,6 @@ def run_measured(command: Sequence[str], env: Mapping[str, str] | None = None) -
             reason = lines[-1] if lines else f"exit code {done.returncode}"
             raise ProcessFailedError(f"{Path(command[0]).name}: {reason}"[:300])
         found = json.loads(result.read_text("utf-8"))
-        return Measured(float(found["seconds"]), int(found["peak_bytes"]))
+        return Measured(
+            float(found["seconds"]), int(found["peak_bytes"]), float(found["cpu_seconds"])
+        )

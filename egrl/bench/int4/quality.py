@@ -1,6 +1,5 @@
 """Quality, size, time and memory: each method compresses a file in a process of its own."""
 
-import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from egrl.bench.int4.compressing import folder_bytes, write_calibration
-from egrl.bench.int4.methods import METHODS, OF_SUBJECT, REFERENCE, Method
+from egrl.bench.int4.methods import METHODS, OF_SUBJECT, REFERENCE, SLOW, Method
 from egrl.bench.int4.peers import nncf_python
 from egrl.bench.int4.perplexity import FUSED
 from egrl.bench.int4.process import run_measured
@@ -42,7 +41,7 @@ def measure(settings: Settings, book: Book) -> None:
         for name in SUBJECTS
         if settings.wants_model(name)
         for method in OF_SUBJECT[name]
-        if settings.wants_method(method)
+        if settings.wants_method(method, method in SLOW)
     ]
     known = book.rows()
     for name in dict.fromkeys(task.name for task in tasks):
@@ -66,7 +65,8 @@ def _add(book: Book, row: Row) -> None:
 
 def _line(row: Row) -> str:
     found = ", ".join(f"{name} {value:.4g}" for name, value in row.metrics.items())
-    return f"{found}, {row.bits:.3f} bits, {row.seconds:.1f} s, {row.peak_bytes / 1e6:.0f} MB"
+    cost = f"{row.seconds:.1f} s ({row.cpu_seconds:.1f} of CPU), {row.peak_bytes / 1e6:.0f} MB"
+    return f"{found}, {row.bits:.3f} bits, {cost}"
 
 
 def _reference(folder: Path, name: str, subject: Subject) -> Row:
@@ -125,6 +125,7 @@ def _compressed(folder: Path, task: Task) -> Row:
         size,
         result.seconds,
         measured.peak_bytes,
+        measured.cpu_seconds,
         result.notes,
         machine=processor(),
     )
@@ -145,8 +146,3 @@ def _command(folder: Path, method: Method, source: Path, out: Path, samples: str
     path = out.parent / "job.json"
     path.write_bytes(msgspec.json.encode(job))
     return [sys.executable, "-m", "egrl.bench.int4.worker", str(path)]
-
-
-def cores() -> int:
-    """That compression and judgement may use."""
-    return os.cpu_count() or 1

@@ -27,6 +27,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
         file_bytes: of the model with its weights.
         seconds: to compress it, from reading to written.
         peak_bytes: of memory meanwhile.
+        cpu_seconds: of the process that compressed it, its start and imports included.
         notes: what was asked for, resolved.
         failed: why there is no measurement; empty where there is one.
         machine: that it was measured on.
@@ -43,6 +44,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     file_bytes: int = 0
     seconds: float = 0.0
     peak_bytes: int = 0
+    cpu_seconds: float = 0.0
     notes: str = ""
     failed: str = ""
     machine: str = ""

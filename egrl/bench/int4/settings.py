@@ -27,9 +27,9 @@ class Settings:
         """Whether a subject is measured."""
         return not self.models or name in self.models
 
-    def wants_method(self, name: str) -> bool:
-        """Whether a method is measured."""
-        return not self.methods or name in self.methods
+    def wants_method(self, name: str, on_request: bool = False) -> bool:
+        """Whether a method is measured; one that is `on_request` has to be named."""
+        return name in self.methods or not (self.methods or on_request)
 
 
 def processor() -> str:

@@ -63,7 +63,8 @@ def main(result: str, command: list[str]) -> int:
     code = os.waitstatus_to_exitcode(status)
     with open(result, "w") as stream:
         peak_bytes = max(peak[0], 1024 * usage.ru_maxrss)
-        json.dump({"seconds": seconds, "peak_bytes": peak_bytes, "code": code}, stream)
+        found = {"seconds": seconds, "peak_bytes": peak_bytes, "code": code}
+        json.dump({**found, "cpu_seconds": usage.ru_utime + usage.ru_stime}, stream)
     return code if code >= 0 else 128 - code
 
 
