@@ -114,7 +114,7 @@ def test_an_option_of_two_parts_names_one():
         ("int4:rtn+together", "expected one method, got rtn and together"),
         ("int4:rtn+rtn", "rtn: given twice"),
         ("int4:rtn+nothing", "nothing: unknown method; expected one of rtn"),
-        ("int4:gptq,damping=0", "damping=0: expected a number"),
+        ("int4:gptq,damping=-1", "damping=-1: expected 0"),
         ("int4:rtn,damping=0.1", "damping: unknown"),
         ("int4:rtn,average-bits=99", "average-bits=99: expected 0"),
     ],
