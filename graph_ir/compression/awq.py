@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from graph_ir.compression.awq_fold import Place, multiply, places_before, places_behind
 from graph_ir.compression.grid import F32, Grid
@@ -67,7 +68,9 @@ class Awq(Preparation):
             groups, run_in_stages(model, values, data.samples, data.runner), strict=True
         ):
             weights = [site.weight_KN() for site in shared.sites]
-            chosen.append(best_scale(arrays, weights, data.grid, alphas))
+            # How a library splits its sums among threads would change the last bit.
+            with threadpool_limits(1, user_api="blas"):
+                chosen.append(best_scale(arrays, weights, data.grid, alphas))
         for (_, before, behind), (alpha, scale_K) in zip(groups, chosen, strict=True):
             if alpha > 0:
                 for place in before:

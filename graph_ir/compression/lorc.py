@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from graph_ir.compression.grid import F32, QuantizedWeight
 from graph_ir.compression.lorc_emit import STORES, emit_factors
@@ -74,12 +75,13 @@ class Lorc(Correction):
             run_in_stages(model, list(groups), data.samples, data.runner),
             strict=True,
         ):
-            gram_KK = input_statistics(arrays).gram_KK
-            for node in nodes:
-                weight_KN, stored = quantized[node_name(node)]
-                factors[node_name(node)] = low_rank(
-                    weight_KN - stored.dequantized(), gram_KK, self.rank
-                )
+            # How a library splits its sums among threads would change the last bit.
+            with threadpool_limits(1, user_api="blas"):
+                gram_KK = input_statistics(arrays).gram_KK
+                for node in nodes:
+                    weight_KN, stored = quantized[node_name(node)]
+                    error_KN = weight_KN - stored.dequantized()
+                    factors[node_name(node)] = low_rank(error_KN, gram_KK, self.rank)
         for node in products:
             if node_name(node) in factors:
                 stored_bits += emit_factors(node, *factors[node_name(node)], self.store)
