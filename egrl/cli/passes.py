@@ -30,4 +30,12 @@ def command(args: argparse.Namespace) -> int:
     if addons:
         print("\nwith +ADDON")
         print(listing(addons))
+    print(
+        "\n--compress int8:dynamic, int8:static or int4:METHOD,activations=int8\n"
+        "products of bytes: ranges while the model runs, or calibrated ones with convolutions too"
+    )
+    print(
+        "\n--compress auto:METHOD --max-error E (or --max-bytes B)\n"
+        "the precision of every product, chosen together with the placement"
+    )
     return 0

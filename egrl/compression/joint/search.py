@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accelerator_sim.problem import PlacementProblem
 from egrl.compression.joint.costs import ChoiceCosts
+from egrl.compression.joint.decoder import PrecisionDecoder, draw_keys
 from egrl.compression.joint.knapsack import cheapest
 from egrl.compression.joint.model import Bounds, build_joint_model
-from egrl.compression.joint.placed import Place, PlacedChoice, named_homes, rounded_s
+from egrl.compression.joint.placed import Place, PlacedChoice, rounded_s
 from egrl.placers.milp import Limits, solve_program
-from egrl.placers.op_hull import OpTable, op_table
 from graph_ir.errors import UnmetRequirementError
 
-F64 = NDArray[np.float64]
 B = TypeVar("B", PlacedChoice, PlacedChoice | None)
 
 MAX_COLUMNS = 200_000
@@ -92,9 +90,11 @@ class JointSearch:
         if best is None:
             return None
         rng = np.random.default_rng(self.place.seed)
-        prices = _Prices(self)
+        decoder = PrecisionDecoder(self.problems, self.costs, self.place.accelerator)
         for turn in range(self.effort.rounds):
-            choice_S = prices.next_choice(best, bounds, rng, FREE_SHARES[turn % len(FREE_SHARES)])
+            keys = draw_keys(rng, self.costs.error_squared_SP.shape)
+            free_S = rng.random(len(best.choice_S)) < FREE_SHARES[turn % len(FREE_SHARES)]
+            choice_S = decoder.decode(best, bounds, keys, free_S)
             if choice_S is not None and choice_S != best.choice_S:
                 best = self._better(best, choice_S, best.homes)
         return self._promoted(best)
@@ -164,66 +164,3 @@ class JointSearch:
         sizes_SPB = self.costs.bytes_SP[:, :, None].astype(np.float64)
         found = cheapest(self.costs.error_squared_SP, sizes_SPB, left)
         return (None if found is None else tuple(found.tolist())), {}
-
-
-class _Prices:
-    """What every product takes in every precision under given homes."""
-
-    def __init__(self, search: JointSearch) -> None:
-        self._search = search
-        self._tables: list[list[OpTable]] = [
-            [op_table(problem, op) for ops in search.costs.ops_of_product for op in ops]
-            for problem in search.problems
-        ]
-        self._product_of = [s for s, ops in enumerate(search.costs.ops_of_product) for _ in ops]
-        tiers = search.place.accelerator.tiers
-        self._slowest_s_per_byte = 1.0 / min(tier.read_bytes_per_s.value for tier in tiers)
-
-    def next_choice(
-        self, best: PlacedChoice, bounds: Bounds, rng: np.random.Generator, share: float
-    ) -> tuple[int, ...] | None:
-        """Precisions by prices under the incumbent's homes, varied at random."""
-        costs = self._search.costs
-        now_S = np.array(best.choice_S, np.int64)
-        seconds_SP = self._seconds(best, rng.random())
-        # Bytes are worth something even where their own op does not wait for them: they leave
-        # room on chip, or time on a shared bus, to others.
-        seconds_SP += rng.random() * self._slowest_s_per_byte * costs.bytes_SP
-        seconds_SP *= rng.uniform(0.7, 1.3, seconds_SP.shape)
-        free_S = rng.random(len(now_S)) < share
-        weights, room = [], []
-        if np.isfinite(bounds.error):
-            weights.append(costs.error_squared_SP)
-            room.append(bounds.error**2)
-        if bounds.weight_bytes is not None:
-            weights.append(costs.bytes_SP.astype(np.float64))
-            room.append(float(bounds.weight_bytes - costs.other_bytes))
-        if not weights:
-            return tuple(np.where(free_S, seconds_SP.argmin(axis=1), now_S).tolist())
-        weight_SPB, room_B = np.stack(weights, axis=2), np.array(room)
-        fixed = np.flatnonzero(~free_S)
-        room_B = room_B - weight_SPB[fixed, now_S[fixed]].sum(axis=0)
-        found = cheapest(seconds_SP[free_S], weight_SPB[free_S], room_B) if free_S.any() else None
-        if found is None:
-            return None
-        now_S[free_S] = found
-        return tuple(now_S.tolist())
-
-    def _seconds(self, best: PlacedChoice, late: float) -> F64:
-        """Time of each product's op in each precision; `late` weighs late streams."""
-        homes = best.homes
-        seconds_SP = np.zeros(self._search.costs.error_squared_SP.shape)
-        for p, (problem, tables) in enumerate(
-            zip(self._search.problems, self._tables, strict=True)
-        ):
-            homes_T = named_homes(problem, homes)
-            for s, table in zip(self._product_of, tables, strict=True):
-                if not table.complete:
-                    seconds_SP[s, p] += float(table.early)
-                    continue
-                at = tuple(
-                    int(np.searchsorted(allowed, homes_T[tensor]))
-                    for tensor, allowed in zip(table.tensors, table.homes, strict=True)
-                )
-                seconds_SP[s, p] += (1 - late) * table.early[at] + late * table.late[at]
-        return seconds_SP
