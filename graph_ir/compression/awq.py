@@ -9,6 +9,10 @@ The error is computed from the gram matrix of the inputs, exactly, instead of fr
 
 Value projections are left alone: through attention their channels are those of a cache, which a
 model of one step hands out.
+
+Measured on SmolLM2-135M with rtn in groups of 32, calibrated on four windows of other text
+(perplexity over four windows of 256 tokens, float 17.47): 22.9 became 20.9; with its stream rotated
+30.1 became 28.2.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,12 @@ LoRC (ZeroQuant-V2, arXiv 2303.08302, section 5; ZeroQuant-FP, arXiv 2307.09782)
 its singular values, `x W ~ x Q + (x A) B` for A `[K, r]` and B `[r, N]`. Where the inputs of a
 product are known, the factors are the best ones for its outputs instead of its weight:
 `|x (E - A B)|` is smallest for the truncated decomposition of `S E`, S S^T being the gram matrix of
-the inputs (with a damped diagonal). Factors are stored as float16 or int8 with a scale by column.
+the inputs (with a damped diagonal). Factors are stored as float16, or as int8 with a scale for each
+of the rank.
+
+Measured on SmolLM2-135M with rtn in groups of 32, calibrated on four windows of other text
+(perplexity over four windows of 256 tokens, float 17.47), rank 8, which adds 0.17 (int8) or 0.34
+bits (fp16) a weight: 22.9 became 19.5 (fp16); with its stream rotated 30.1 became 19.7 (int8).
 """
 
 from collections.abc import Mapping

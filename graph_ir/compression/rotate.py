@@ -7,6 +7,11 @@ section 4, stage 1a; the norm folding is SliceGPT's, arXiv 2401.15024, section 3
 subtracted, Q is chosen to leave means alone instead of rewriting LayerNorm.
 
 A table that is both embedding and head becomes two, for the head takes the last norm's scale.
+
+Measured on SmolLM2-135M with rtn in groups of 32 (perplexity over four windows of 256 tokens,
+float 17.47): its shipped weights, which lie on a 4-bit grid, give 22.9 as they are; with the stream
+rotated by a random orthogonal matrix 30.1, and 29.1 with a Hadamard rotation on top of that. It is
+for models with outlying channels, whose groups a rotation evens out.
 """
 
 from dataclasses import dataclass
