@@ -38,6 +38,10 @@ def main(model: str, out: str, group: int, calibration: str | None) -> None:
         all_layers=True,
         # With the embedding's table it writes a file that onnxruntime cannot run.
         ignored_scope=nncf.IgnoredScope(types=["Gather"], validate=False),
+        # Weights that no group divides stay as they are, instead of ending the run.
+        advanced_parameters=nncf.AdvancedCompressionParameters(
+            group_size_fallback_mode=nncf.GroupSizeFallbackMode.IGNORE
+        ),
         **options,
     )
     onnx.save(

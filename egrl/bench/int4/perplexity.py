@@ -95,9 +95,14 @@ def reference_logits(folder: Path, windows_WS: Ids, threads: int = 1) -> F32:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         session = make_session(folder / f"{MODEL}.onnx", Execution(), threads)
-        logits_WSV = np.stack([logits_of(session, window_S) for window_S in windows_WS])
         partial = path.with_name(f".{path.stem}.{os.getpid()}.npy")
-        np.save(partial, logits_WSV)
+        first_SV = logits_of(session, windows_WS[0])
+        shape = (len(windows_WS), *first_SV.shape)
+        written = np.lib.format.open_memmap(partial, "w+", first_SV.dtype, shape)
+        written[0] = first_SV
+        for at in range(1, len(windows_WS)):
+            written[at] = logits_of(session, windows_WS[at])
+        written.flush()
         partial.replace(path)
     mapped: F32 = np.load(path, mmap_mode="r")
     return mapped
