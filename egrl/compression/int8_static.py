@@ -72,7 +72,10 @@ def quantize_static(
         InputError: a weight or an activation is not finite.
     """
     fold_following_additions(model.graph)
-    chosen, notes = ranges, list[str]()
+    chosen = ranges
+    notes = (
+        [] if data.given else ["ranges are those of drawn inputs; --calibration gives real ones"]
+    )
     seen = observe(
         model, _plan(model.graph, convolution_bits, product_bits, bits).plan.ranges, data
     )
