@@ -12,7 +12,7 @@ Measured on SmolLM2-135M with rtn in groups of 32, calibrated on four windows of
 bits (fp16) a weight: 22.9 became 19.5 (fp16); with its stream rotated 30.1 became 19.7 (int8).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,7 +27,7 @@ from graph_ir.compression.method import Correction, Data
 from graph_ir.compression.stages import run_in_stages
 from graph_ir.compression.statistics import input_statistics
 from graph_ir.errors import InputError
-from graph_ir.onnx_values import node_name
+from graph_ir.onnx_values import node_name, shape_of, value_name
 from graph_ir.passes.base import PassResult
 
 F64 = NDArray[np.float64]
@@ -73,16 +73,11 @@ class Lorc(Correction):
                 groups.setdefault(value, []).append(node)
         factors: dict[str, tuple[F32, F32]] = {}
         stored_bits = 0
-        # Statistics of the quantized model without corrections: what they add is a small part of
-        # an input's error.
-        for nodes, arrays in zip(
-            groups.values(),
-            run_in_stages(model, list(groups), data.samples, data.runner),
-            strict=True,
+        for nodes, gram_KK in zip(
+            groups.values(), self._grams(model, list(groups), data), strict=True
         ):
             # How a library splits its sums among threads would change the last bit.
             with threadpool_limits(1, user_api="blas"):
-                gram_KK = input_statistics(arrays).gram_KK
                 for node in nodes:
                     weight_KN, stored = quantized[node_name(node)]
                     error_KN = weight_KN - stored.dequantized()
@@ -94,6 +89,27 @@ class Lorc(Correction):
             len(factors),
             f"rank {self.rank} ({self.store}) beside {len(factors)} products, {stored_bits} bits",
         )
+
+    def _grams(self, model: ir.Model, values: list[ir.Value], data: Data) -> Iterator[F64]:
+        """Gram matrix of each value; that of independent channels where no real inputs are known.
+
+        Those of the model without corrections: what they add is a small part of an input's error.
+        """
+        if not data.given:
+            for value in values:
+                yield np.eye(shape_of(value)[-1])
+            return
+        for value, arrays in zip(
+            values, run_in_stages(model, values, data.samples, data.runner), strict=True
+        ):
+            with threadpool_limits(1, user_api="blas"):
+                gram_KK = input_statistics(arrays).gram_KK
+            if not np.isfinite(gram_KK).all():
+                raise InputError(
+                    f"lorc: value {value_name(value)}: expected finite values on the calibration "
+                    "inputs, got NaN or infinity"
+                )
+            yield gram_KK
 
 
 def low_rank(error_KN: F32, gram_KK: F64, rank: int) -> tuple[F32, F32]:

@@ -98,6 +98,11 @@ class NormTweak(Correction):
         bias_K = norm.bias_K()
         width = len(bias_K)
         moments = _moments(arrays, bias_K)
+        if not np.isfinite(moments.wanted_KK).all():
+            raise InputError(
+                f"norm-tweak: value {value_name(norm.value)}: expected finite values on the "
+                "calibration inputs, got NaN or infinity"
+            )
         product_KK, cross_KK = np.zeros((width, width)), np.zeros((width, width))
         for name in norm.readers:
             weight_KN, stored = quantized[name]

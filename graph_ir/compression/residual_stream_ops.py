@@ -58,7 +58,7 @@ def is_lookup(node: ir.Node) -> bool:
     if op_key(node) != "Gather" or node.attributes.get_int("axis", 0) != 0:
         return False
     constant = float_constant(node.inputs[0])
-    return constant is not None and constant[0].ndim == 2
+    return constant is not None and constant[0].ndim == 2 and constant[0].size > 0
 
 
 def other_operand(node: ir.Node, known: Container[ir.Value]) -> int | None:

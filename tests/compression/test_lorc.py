@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egrl.compression.compress import Compression, compress
-from graph_ir.compression.lorc import low_rank
+from egrl.compression.runner import OnnxRuntimeRunner
+from graph_ir.compression.grid import Grid
+from graph_ir.compression.lorc import Lorc, low_rank
+from graph_ir.compression.method import Data
+from graph_ir.compression.methods.rtn import Rtn
 from graph_ir.compression.statistics import input_statistics
 from graph_ir.errors import InputError
 from graph_ir.load import load_model
@@ -75,6 +79,20 @@ def test_more_rank_is_closer(tmp_path):
         compress(model, Compression((f"int4:rtn+lorc,group=16,rank={rank},store=fp16",)))
         errors.append(np.linalg.norm(logits(model.graph_model, ids()) - before))
     assert errors[0] > errors[1] > errors[2]
+
+
+def test_inputs_that_are_not_finite_are_named(tmp_path):
+    decoder = Decoder(32)
+    source = decoder.model()
+    decoder.weights["table"][:] = np.inf
+    for tensor in source.graph.initializer:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(decoder.weights[tensor.name], tensor.name))
+    model = loaded(decoder, tmp_path, source).graph_model
+    weight_KN = np.ones((32, 32), np.float32)
+    pairs = {"query": (weight_KN, Rtn().quantize(weight_KN, Grid(group=16)))}
+    data = Data(ids(), OnnxRuntimeRunner(), 0, True)
+    with pytest.raises(InputError, match=r"lorc: value attention_norm\.out: expected finite"):
+        Lorc(rank=2).correct(model, model, pairs, data)
 
 
 @pytest.mark.parametrize(
