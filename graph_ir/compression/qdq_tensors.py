@@ -105,7 +105,10 @@ def _quantize(
         assert source is not None
         if source in bytes_of:
             producer.replace_input_with(0, bytes_of[source])
-        value.type = ir.TensorType(ir.DataType.UINT8)
+        for result in producer.outputs:
+            unread = not result.uses() and not result.is_graph_output()
+            if result is value or (unread and result.dtype is ir.DataType.FLOAT):
+                result.type = ir.TensorType(ir.DataType.UINT8)
         levels, floats = value, writer.dequantized(end, value, grid)
     graph.remove(end, safe=True)
     for use in readers:

@@ -240,3 +240,24 @@ def test_sensitive_convolutions_are_found_by_measuring(tmp_path):
     assert done.error is not None
     assert less.error is not None
     assert done.error < 0.5 * less.error
+
+
+def test_parts_of_bytes_are_bytes_also_where_one_is_not_read(tmp_path):
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["c"], "first"),
+        helper.make_node("Split", ["c"], ["used", "unused"], "split", axis=1),
+        helper.make_node("Reshape", ["used", "shape"], ["r"], "reshape"),
+        helper.make_node("Conv", ["r", "w2"], ["y"], "second"),
+    ]
+    constants = {"w1": weight(rng, 8, 4, 1, 1), "w2": weight(rng, 8, 4, 1, 1)}
+    constants["shape"] = np.array([1, 4, 36, 1])
+    proto = network(nodes, constants, [1, 4, 6, 6], [1, 8, 36, 1], opset=13)
+    calibration = samples([1, 4, 6, 6])
+    compressed(tmp_path, proto, "int8:static", calibration)
+    ops = executed_ops(tmp_path / "compressed.onnx")
+    assert ops.count("QLinearConv") == 2
+    assert (ops.count("QuantizeLinear"), ops.count("DequantizeLinear")) == (1, 1)
+    got = run(tmp_path / "compressed.onnx", calibration[0])
+    expected = source_outputs(proto, calibration[0])
+    assert np.linalg.norm(got - expected) < 0.03 * np.linalg.norm(expected)
