@@ -24,7 +24,8 @@ def input_statistics(arrays: Sequence[Array]) -> InputStatistics:
         x_RK = np.asarray(array, np.float32).reshape(-1, inner)
         for start in range(0, len(x_RK), _BLOCK_ROWS):
             block_RK = x_RK[start : start + _BLOCK_ROWS]
-            gram_KK += block_RK.T @ block_RK
+            with np.errstate(over="ignore"):  # What is not finite is named by whoever asked.
+                gram_KK += block_RK.T @ block_RK
         rows += len(x_RK)
     return InputStatistics(gram_KK / max(rows, 1), rows)
 
