@@ -78,12 +78,15 @@ def document(rows: list[JointRow], machine: str, options: AutoOptions, seed: int
     slower = [row for row in rows if row.speedup < 1]
     over = [row for row in rows if row.joint_error > row.error]
     speedups = np.array([row.speedup for row in rows])
+    share = float(np.median([row.joint_error / row.error for row in rows if row.error > 0]))
     models, targets = {row.model for row in rows}, {row.target for row in rows}
     lines += [
         f"{len(rows)} rows, {len(models)} models on {len(targets)} targets. "
         f"Slower than the reference: {len(slower)}. Above its error: {len(over)}. "
         f"Faster by the geometric mean {_times(float(np.exp(np.log(speedups).mean())))}, "
-        f"median {_times(float(np.median(speedups)))}, largest {_times(float(speedups.max()))}.",
+        f"median {_times(float(np.median(speedups)))}, largest {_times(float(speedups.max()))}. "
+        f"Its error, where products that compression makes no faster are kept, is {share:.0%} of "
+        "the reference's at the median.",
         "",
         "| model | target | reference | plain | uniform | joint | faster | error | joint error "
         "| bytes | joint bytes | products by precision |",
