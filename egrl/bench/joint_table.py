@@ -78,7 +78,9 @@ def document(rows: list[JointRow], machine: str, options: AutoOptions, seed: int
     slower = [row for row in rows if row.speedup < 1]
     over = [row for row in rows if row.joint_error > row.error]
     speedups = np.array([row.speedup for row in rows])
-    share = float(np.median([row.joint_error / row.error for row in rows if row.error > 0]))
+    share = float(
+        np.median([row.joint_error / row.error for row in rows if row.error > 0] or [0.0])
+    )
     models, targets = {row.model for row in rows}, {row.target for row in rows}
     lines += [
         f"{len(rows)} rows, {len(models)} models on {len(targets)} targets. "
