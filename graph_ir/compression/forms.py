@@ -137,9 +137,9 @@ def check_forms(
             )
         notes.append(f"{where}: weight {name} came in a slow form: {reason}")
     used: Counter[str] = Counter()
-    by_value = _by_value(executed)
-    for node, _ in _quantized_nodes(graph):
-        kernels = by_value.get(_computed_in(node, by_value), ())
+    find = _Finder(graph, executed)
+    for node, weight in _quantized_nodes(graph):
+        kernels = find.kernels(node, weight)
         used.update({kernel.described() for kernel in kernels if kernel.quantized})
     return Forms(dict(sorted(used.items())), tuple(notes))
 
@@ -166,10 +166,10 @@ def _slow(
             reason = f"its kernel is wrong for {columns} columns of 2 bits, no multiple of 4"
         if reason is not None:
             found.append((name, _reader(name, kernel, values), reason))
-    by_value = _by_value(executed)
+    find = _Finder(graph, executed)
     named = {name for name, _, _ in found}
     for node, weight in _quantized_nodes(graph):
-        kernels = by_value.get(_computed_in(node, by_value), ())
+        kernels = find.kernels(node, weight)
         name = value_name(weight)
         product = op_key(node) in _PRODUCTS
         if product and name not in named and not any(kernel.quantized for kernel in kernels):
@@ -268,11 +268,25 @@ def _constant_behind(value: ir.Value | None) -> ir.Value | None:
     return value
 
 
-def _by_value(executed: Executed) -> dict[str, tuple[Kernel, ...]]:
-    found: dict[str, tuple[Kernel, ...]] = {}
-    for kernel in executed.kernels:
-        found[kernel.value] = (*found.get(kernel.value, ()), kernel)
-    return found
+class _Finder:
+    """Finds the kernels that compute a node: by its weight, else by the value that it yields."""
+
+    def __init__(self, graph: ir.Graph, executed: Executed) -> None:
+        values = _values(graph)
+        self._by_value: dict[str, list[Kernel]] = {}
+        self._by_weight: dict[str, list[Kernel]] = {}
+        for kernel in executed.kernels:
+            self._by_value.setdefault(kernel.value, []).append(kernel)
+            if kernel.quantized:
+                for name in dict.fromkeys(_root(name, values) for name in kernel.inputs if name):
+                    self._by_weight.setdefault(name, []).append(kernel)
+
+    def kernels(self, node: ir.Node, weight: ir.Value) -> list[Kernel]:
+        """Those that take its weight as integers, or whatever computes its result."""
+        # A table's rows are looked up by no such kernel, but a product may be tied to it.
+        looked_up = op_key(node) == "DequantizeLinear"
+        taking = None if looked_up else self._by_weight.get(value_name(weight))
+        return taking or self._by_value.get(_computed_in(node, self._by_value), [])
 
 
 def _computed_in(node: ir.Node, by_value: Mapping[str, Sequence[Kernel]]) -> str:

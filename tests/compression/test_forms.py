@@ -317,6 +317,19 @@ def test_the_gate_refuses_a_product_that_became_a_float_one(tmp_path):
         check_forms(model.graph_model.graph, executed, 4, frozenset())
 
 
+def test_a_convolution_whose_result_two_nodes_read_passes_the_gate(tmp_path):
+    """onnxruntime gives the bytes that it yields a name that is not ours."""
+    text = """agraph (float[1, 8, 12, 12] x) => (float[1, 8, 12, 12] y) {
+      c = Conv <pads = [1, 1, 1, 1]> (x, F) a = Add(c, three) r = Clip(a, low, high)
+      m = Mul(c, r) y = Conv <pads = [1, 1, 1, 1]> (m, E)
+    }"""
+    constants = {"F": normal(0, (8, 8, 3, 3)), "E": normal(1, (8, 8, 3, 3))}
+    constants |= {name: np.float32(v) for name, v in (("three", 3), ("low", 0), ("high", 6))}
+    proto = graph_model(text, constants, 18)
+    _, kernels = compressed(tmp_path, proto, "int8:static")
+    assert kernels.count("QLinearConv") == 2
+
+
 @pytest.mark.parametrize("accuracy", [1, 4])
 def test_the_session_has_the_accuracy_that_was_asked_for(tmp_path, accuracy):
     from egrl.compilation import compile_model
