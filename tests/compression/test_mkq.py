@@ -156,18 +156,18 @@ def test_distance_by_hand():
     relation = (relations[0] * np.log(relations[0] / relations[1])).sum(-1).mean()
     y, z = teacher.outputs[0].numpy(), student.outputs[0].numpy()
     output = ((y - z) ** 2).mean() / (y**2).mean()
-    got = distance(teacher, student, Weights(2.0, 3.0, 5.0)).item()
+    got = distance(teacher, student, Weights(2.0, 3.0, 5.0), [float((y**2).mean())]).item()
     assert got == pytest.approx(2 * attention + 3 * relation + 5 * output, rel=1e-6)
-    assert distance(teacher, teacher, Weights()).item() == pytest.approx(0, abs=1e-9)
+    assert distance(teacher, teacher, Weights(), [1.0]).item() == pytest.approx(0, abs=1e-9)
 
 
 def test_padding_does_not_count():
     teacher, student = _knowledge(0, 3), _knowledge(1, 3)
-    before = distance(teacher, student, Weights(output=0.0)).item()
+    before = distance(teacher, student, Weights(output=0.0), [1.0]).item()
     student.values[:, 3:] += 100.0
-    assert distance(teacher, student, Weights(output=0.0)).item() == pytest.approx(before)
+    assert distance(teacher, student, Weights(output=0.0), [1.0]).item() == pytest.approx(before)
     student.values[:, 2:] += 1.0
-    assert distance(teacher, student, Weights(output=0.0)).item() != pytest.approx(before)
+    assert distance(teacher, student, Weights(output=0.0), [1.0]).item() != pytest.approx(before)
 
 
 def _data(model, count):
@@ -256,8 +256,8 @@ def test_the_most_sensitive_share_keeps_eight_bits(tmp_path):
     model = _encoder(tmp_path)
     sites = find_sites(model.graph).found
     grids = {site.name: Grid(4, 32) for site in sites}
-    student = Student(model, sites, grids, "mse", Weights())
     samples = _data(model, 2).samples
+    student = Student(model, sites, grids, "mse", Weights(), samples)
     total = sum(site.inner * site.columns for site in sites)
     sizes = []
     for share in (0.0, 0.5, 1.0):

@@ -38,7 +38,7 @@ class Weights:
     Attributes:
         attention: of the attention's divergence.
         relation: of the divergence of the values' relations.
-        output: of the outputs' mean square error over their mean square.
+        output: of the outputs' mean square error over their mean square over samples.
     """
 
     attention: float = 1.0
@@ -46,13 +46,21 @@ class Weights:
     output: float = 1.0
 
 
-def distance(teacher: Knowledge, student: Knowledge, weights: Weights) -> Tensor:
-    """The loss of one sample."""
+def distance(
+    teacher: Knowledge, student: Knowledge, weights: Weights, squares: Sequence[float]
+) -> Tensor:
+    """The loss of one sample.
+
+    Args:
+        teacher: the float model.
+        student: the quantized one.
+        weights: of the loss's parts.
+        squares: mean square of each output over many samples (that of one sample would let those
+            with logits near 0 count most).
+    """
     total = torch.zeros(())
-    for wanted, got in zip(teacher.outputs, student.outputs, strict=True):
-        square = wanted.square().mean()
-        error = (got - wanted).square().mean()
-        total = total + weights.output * (error / square if square > 0 else error)
+    for wanted, got, square in zip(teacher.outputs, student.outputs, squares, strict=True):
+        total = total + weights.output / square * (got - wanted).square().mean()
     if teacher.probabilities is None or student.probabilities is None:
         return total
     real = _attended(teacher.probabilities)

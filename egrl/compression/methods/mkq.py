@@ -58,7 +58,7 @@ class Mkq(ModelMethod):
 
     steps: int = 200
     batch: int = 8
-    rate: float = 1e-4
+    rate: float = 2e-5
     scale_rate: float = 1e-3
     share8: float = 0.0
     scale_gradient: str = "mse"
@@ -89,10 +89,11 @@ class Mkq(ModelMethod):
             return {}
         loss = Weights(self.attention, self.relation, self.output)
         with reproducible():
-            student = Student(model, sites, grids, self.scale_gradient, loss)
+            judging = _split(data.samples)[1]
+            student = Student(model, sites, grids, self.scale_gradient, loss, judging)
             if self.share8 > 0:
                 grids = mixed(student, sites, grids, data.samples[:_MEASURED], self.share8)
-                student = Student(model, sites, grids, self.scale_gradient, loss)
+                student = Student(model, sites, grids, self.scale_gradient, loss, judging)
             self._train(student, data)
             for value, tensor in student.others.items():
                 value.const_value = ir.tensor(tensor.numpy(), name=value.name)

@@ -46,8 +46,9 @@ class Student:
         grids: Mapping[str, Grid],
         scale_gradient: str,
         loss: Weights,
+        samples: Sequence[Feeds],
     ) -> None:
-        """Args: the model, and how each site is quantized and trained."""
+        """Args: the model, how each site is quantized and trained, samples for outputs' sizes."""
         self._graph = TorchGraph(model.graph)
         self._inputs = tuple(model.graph.inputs)
         self._loss = loss
@@ -63,6 +64,7 @@ class Student:
         self._outputs = [v for v in model.graph.outputs if v.dtype == ir.DataType.FLOAT]
         found = find_attention(model.graph)
         self._attention = found[-1] if found else None
+        self._squares = self._mean_squares(samples)
 
     def parameters(self) -> list[Tensor]:
         """Everything trained: weights, then factors of scales, then the other constants."""
@@ -110,7 +112,20 @@ class Student:
         feeds = {value: as_tensor(sample[value.name or ""]) for value in self._inputs}
         with torch.no_grad():
             teacher = self._knowledge(feeds, {})
-        return distance(teacher, self._knowledge({**feeds, **others}, uses), self._loss)
+        return distance(
+            teacher, self._knowledge({**feeds, **others}, uses), self._loss, self._squares
+        )
+
+    def _mean_squares(self, samples: Sequence[Feeds]) -> list[float]:
+        """Of each output of the float model; 1 where it is 0."""
+        totals = [0.0] * len(self._outputs)
+        for sample in samples:
+            feeds = {value: as_tensor(sample[value.name or ""]) for value in self._inputs}
+            with torch.no_grad():
+                found = self._graph.run(feeds, self._outputs)
+            for at, tensor in enumerate(found):
+                totals[at] += tensor.double().square().mean().item() / len(samples)
+        return [total if total > 0 else 1.0 for total in totals]
 
     def _knowledge(self, given: Values, uses: Mapping[Use, Tensor]) -> Knowledge:
         reads = () if self._attention is None else self._attention.reads
