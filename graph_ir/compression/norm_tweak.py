@@ -13,8 +13,8 @@ by t and the bias moved by d:
 Z is the float model's, so that t answers for the rounded weights alone. With the quantized model's,
 the least squares also answer for the noise in Z, by scales below 1 that add up over the layers.
 Measured on SmolLM2-135M with rtn in groups of 32 (perplexity over four windows of 256 tokens,
-float 17.47): 22.86 without tweaking, 22.85 so, 24.9 with the noisy Z, 23.5 where each channel's deviation is
-brought to the float model's. It brings nothing there.
+float 17.47): 22.86 without tweaking, 22.85 so, 24.9 with the noisy Z, 23.5 where the deviation of
+each channel is brought to the float model's. It brings nothing there.
 """
 
 from collections.abc import Mapping, Sequence
