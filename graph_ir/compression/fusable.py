@@ -6,12 +6,14 @@ Measured on onnxruntime 1.31; none changes what the graph computes:
   readers, are dequantized on every call: each product gets its own (equal bytes are stored once);
 - a product of a matrix (not of a batch) to which anything but one number a column is added becomes
   a Gemm first, and no Gemm but one with a bias `[N]` is fused: `[1, N]` becomes `[N]`, and any
-  other addition is kept apart by a batch of one.
+  other addition is kept apart by a batch of one;
+- a Relu or Clip behind a product hides it: see `clamps`.
 """
 
 import numpy as np
 import onnx_ir as ir
 
+from graph_ir.compression.clamps import unclamp
 from graph_ir.compression.packing import drop_unused, named_node
 from graph_ir.onnx_values import is_constant, op_key, shape_of, value_name
 from graph_ir.passes.rewiring import add_constant, constant_array, unused_name
@@ -31,7 +33,7 @@ def make_fusable(graph: ir.Graph) -> int:
         whole = _dequantize_of(node)
         if whole is not None:
             apart = _own_weight(graph, node, whole)
-            changed += bool(_keep_addition_apart(graph, node)) or apart
+            changed += any([apart, _keep_addition_apart(graph, node), unclamp(graph, node)])
     return changed
 
 

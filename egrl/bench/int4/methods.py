@@ -46,6 +46,8 @@ _ALL = (
     _ours("awq+gptq", "int4:awq+gptq,group=32", True),
     _ours("rotate+gptq", "int4:rotate+gptq,group=32", True),
     _ours("gptq+lorc", "int4:gptq+lorc,group=32", True),
+    _ours("gptq+lorc, rank 4", "int4:gptq+lorc,group=32,rank=4", True),
+    _ours("gptq, 4.6 bits", "int4:gptq,group=32,average-bits=4.6", True),
     _ours("gptq+norm-tweak", "int4:gptq+norm-tweak,group=32", True),
     _ours("signround", "int4:signround,group=32", True),
     _ours("mkq", "int4:mkq,group=32", True),
@@ -80,7 +82,7 @@ _SHIPPED = (
 _LANGUAGE = (
     "rtn", "rtn, group 64", "easyquant", "easyquant, group 64", "easyquant+norm-tweak",
     "easyquant+lorc", "rotate+easyquant", "gptq, no data", "gptq", "gptq, group 64", "awq+gptq",
-    "rotate+gptq", "gptq+lorc", "gptq+norm-tweak", "signround", "ort-default",
+    "rotate+gptq", "gptq+lorc", "gptq+lorc, rank 4", "gptq, 4.6 bits", "gptq+norm-tweak", "signround", "ort-default",
     "ort-default-asymmetric", "ort-rtn", "ort-k-quant", "ort-hqq", "ort-gptq", "nncf",
     "nncf-data", "autoround",
 )  # fmt: skip
