@@ -3,7 +3,7 @@
 Run as a script of its own (`python -S watch.py RESULT.json COMMAND...`): a small parent, so that
 the kernel's account of the child holds nothing of the benchmark's own memory. The peak is the
 larger of what the kernel says of the largest process and of what all processes together were seen
-to hold (shared pages counted once), ten times a second.
+to hold (shared pages counted once), once a second: looking costs time.
 """
 
 import json
@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-PAUSE_S = 0.2
+PAUSE_S = 1.0
 
 
 def tree_bytes(root: int) -> int:
