@@ -17,8 +17,9 @@ HEAVY = (
 # The command line is an interface: a flag is added here on purpose or not at all.
 FLAGS = {
     "compile": [
-        "model", "--target", "--precision", "--compress", "--calibration", "--max-error", "--max-bytes",
-        "--placer", "--placer-config", "--budget", "--seed", "--dim", "--constraints",
+        "model", "--target", "--precision", "--compress", "--calibration",
+        "--max-error", "--max-bytes", "--placer", "--placer-config", "--budget", "--seed",
+        "--dim", "--constraints",
         "--evaluator", "--evaluator-repeats", "--evaluator-timeout", "--evaluator-jobs",
         "--write-problem", "-o", "--out",
     ],
