@@ -159,6 +159,27 @@ def test_bits_count_what_was_added(product, tmp_path):
     assert found.per_weight == 4.5 + 32 * 64 * 3 / (64 * 96)
 
 
+def test_an_embedding_counts_as_the_weight_that_it_is(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"table": rng.standard_normal((128, 64)), "w": rng.standard_normal((64, 96))}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["table", "i"], ["e"]),
+            helper.make_node("MatMul", ["e", "w"], ["y"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("i", TensorProto.INT64, [5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [5, 96])],
+        [numpy_helper.from_array(a.astype(np.float32), name) for name, a in arrays.items()],
+    )
+    source = tmp_path / "source.onnx"
+    opset = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), source)
+    done = compress_file(source, {}, ["int4:rtn"], None, tmp_path / "out")
+    found = stored_bits(done.path, source)
+    assert (found.elements, found.per_weight) == (128 * 64 + 64 * 96, 4.5)
+
+
 def test_an_uncompressed_file_has_no_integers(product):
     assert stored_bits(product[0], product[0]).per_weight == 32.0
 

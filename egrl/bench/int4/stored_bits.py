@@ -100,9 +100,9 @@ def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, TensorProto]]:
 
 
 def _origin(name: str, producers: dict[str, onnx.NodeProto]) -> str:
-    """The constant behind casts and changes of shape."""
+    """The constant behind casts, changes of shape, and the lookup of its rows."""
     while (node := producers.get(name)) is not None and node.op_type in (
-        "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze",
+        "Cast", "Gather", "Reshape", "Transpose", "Squeeze", "Unsqueeze",
     ):  # fmt: skip
         name = node.input[0]
     return name
