@@ -7,7 +7,8 @@ Measured on onnxruntime 1.31; none changes what the graph computes:
 - a product of a matrix (not of a batch) to which anything but one number a column is added becomes
   a Gemm first, and no Gemm but one with a bias `[N]` is fused: `[1, N]` becomes `[N]`, and any
   other addition is kept apart by a batch of one;
-- a Relu or Clip behind a product hides it: see `clamps`.
+- a Relu or Clip behind a product hides it: see `clamps`;
+- so does a DequantizeLinear before it, that of an embedding's rows: a Flatten parts the two.
 """
 
 import numpy as np
@@ -15,6 +16,8 @@ import onnx_ir as ir
 
 from graph_ir.compression.clamps import unclamp
 from graph_ir.compression.packing import drop_unused, named_node
+from graph_ir.compression.qdq import Writer
+from graph_ir.compression.qdq_static import part_from_activation
 from graph_ir.onnx_values import is_constant, op_key, shape_of, value_name
 from graph_ir.passes.rewiring import add_constant, constant_array, unused_name
 
@@ -30,6 +33,9 @@ def make_fusable(graph: ir.Graph) -> int:
     """
     changed = 0
     for node in list(graph):
+        if _reads_rows(node):
+            part_from_activation(Writer(graph), node)
+            changed += 1
         whole = _dequantize_of(node)
         if whole is not None:
             apart = _own_weight(graph, node, whole)
@@ -47,6 +53,18 @@ def _dequantize_of(node: ir.Node) -> ir.Node | None:
     if left is not None and op_key(left) == "DequantizeLinear":
         return None  # integer activations: another kernel, which shares weights
     return right if is_constant(right.inputs[0]) else None
+
+
+def _reads_rows(node: ir.Node) -> bool:
+    """Whether both factors of a product are dequantized, the left one being picked rows."""
+    if op_key(node) not in ("MatMul", "Gemm"):
+        return False
+    factors = [value.producer() if value is not None else None for value in node.inputs[:2]]
+    if any(factor is None or op_key(factor) != "DequantizeLinear" for factor in factors):
+        return False
+    rows = factors[0].inputs[0] if factors[0] is not None else None
+    picked = rows.producer() if rows is not None else None
+    return picked is not None and op_key(picked) == "Gather"
 
 
 def _own_weight(graph: ir.Graph, node: ir.Node, whole: ir.Node) -> bool:

@@ -161,7 +161,7 @@ def test_bits_count_what_was_added(product, tmp_path):
 
 def test_an_embedding_counts_as_the_weight_that_it_is(tmp_path):
     rng = np.random.default_rng(0)
-    arrays = {"table": rng.standard_normal((128, 64)), "w": rng.standard_normal((64, 96))}
+    arrays = {"table": rng.standard_normal((2048, 64)), "w": rng.standard_normal((64, 96))}
     graph = helper.make_graph(
         [
             helper.make_node("Gather", ["table", "i"], ["e"]),
@@ -177,7 +177,7 @@ def test_an_embedding_counts_as_the_weight_that_it_is(tmp_path):
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), source)
     done = compress_file(source, {}, ["int4:rtn"], None, tmp_path / "out")
     found = stored_bits(done.path, source)
-    assert (found.elements, found.per_weight) == (128 * 64 + 64 * 96, 4.5)
+    assert (found.elements, found.per_weight) == (2048 * 64 + 64 * 96, 4.5)
 
 
 def test_an_uncompressed_file_has_no_integers(product):
