@@ -48,6 +48,7 @@ _ALL = (
     _ours("gptq+lorc", "int4:gptq+lorc,group=32", True),
     _ours("gptq+lorc, rank 4", "int4:gptq+lorc,group=32,rank=4", True),
     _ours("gptq, 4.6 bits", "int4:gptq,group=32,average-bits=4.6", True),
+    _ours("gptq+lorc, 4.6 bits", "int4:gptq+lorc,group=32,average-bits=4.47,rank=6", True),
     _ours("gptq+norm-tweak", "int4:gptq+norm-tweak,group=32", True),
     _ours("signround", "int4:signround,group=32", True),
     _ours("mkq", "int4:mkq,group=32", True),
@@ -71,7 +72,8 @@ METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 
 SLOW = (
     "rtn, group 64", "easyquant, group 64", "easyquant+lorc", "rotate+easyquant", "gptq, group 64",
-    "rotate+gptq", "gptq+lorc", "gptq, 4.6 bits", "ort-rtn", "ort-gptq", "autoround",
+    "rotate+gptq", "gptq+lorc", "gptq, 4.6 bits", "gptq+lorc, 4.6 bits", "ort-rtn", "ort-gptq",
+    "autoround",
 )  # fmt: skip
 """Measured only where `--method` names them, so that the default selection takes no hour."""
 
@@ -82,8 +84,8 @@ _SHIPPED = (
 _LANGUAGE = (
     "rtn", "rtn, group 64", "easyquant", "easyquant, group 64", "easyquant+norm-tweak",
     "easyquant+lorc", "rotate+easyquant", "gptq, no data", "gptq", "gptq, group 64", "awq+gptq",
-    "rotate+gptq", "gptq+lorc", "gptq+lorc, rank 4", "gptq, 4.6 bits", "gptq+norm-tweak",
-    "signround", "ort-default", "ort-default-asymmetric", "ort-rtn", "ort-k-quant", "ort-hqq",
+    "rotate+gptq", "gptq+lorc", "gptq+lorc, rank 4", "gptq, 4.6 bits", "gptq+lorc, 4.6 bits",
+    "gptq+norm-tweak", "signround", "ort-default", "ort-default-asymmetric", "ort-rtn", "ort-k-quant", "ort-hqq",
     "ort-gptq", "nncf", "nncf-data", "autoround",
 )  # fmt: skip
 _ENCODER = (
