@@ -85,8 +85,8 @@ _LANGUAGE = (
     "rtn", "rtn, group 64", "easyquant", "easyquant, group 64", "easyquant+norm-tweak",
     "easyquant+lorc", "rotate+easyquant", "gptq, no data", "gptq", "gptq, group 64", "awq+gptq",
     "rotate+gptq", "gptq+lorc", "gptq+lorc, rank 4", "gptq, 4.6 bits", "gptq+lorc, 4.6 bits",
-    "gptq+norm-tweak", "signround", "ort-default", "ort-default-asymmetric", "ort-rtn", "ort-k-quant", "ort-hqq",
-    "ort-gptq", "nncf", "nncf-data", "autoround",
+    "gptq+norm-tweak", "signround", "ort-default", "ort-default-asymmetric", "ort-rtn",
+    "ort-k-quant", "ort-hqq", "ort-gptq", "nncf", "nncf-data", "autoround",
 )  # fmt: skip
 _ENCODER = (
     "rtn", "easyquant", "gptq, no data", "gptq", "awq+gptq", "gptq+norm-tweak", "signround", "mkq",
