@@ -54,9 +54,6 @@ WALK_COLD = 1e-6
 TURNS = ((5e-4, 3.0, 16), (1e-3, np.inf, 0), (1e-4, 4.0, 4), (3e-3, 4.0, 4))
 """First temperature as a share of the latency, noise and refills of `local_search.py`."""
 
-BLAMED_SHARE = 0.5
-"""Of the picks of such a walk that follow the blame."""
-
 
 @dataclass(frozen=True, slots=True)
 class Lns(Placer):

@@ -1,35 +1,26 @@
 """Which tensors large-neighbourhood search frees next.
 
-A picker is any callable of the `Picker` form. Those here are `pick_random`, the baseline, and
-`ScorePicker`, which needs no more than a score of every tensor, whoever computes it.
+A picker is any callable of the `Picker` form. `pick_random` is what the measurements kept: neither
+the engine's blame nor the policy's preferences picked better (decision 0023).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelerator_sim.incremental.state import (
-    END,
     FIRST_USE,
     LAST_USE,
     OP,
-    START,
     State,
 )
 from egrl.placers.session import Session
 
-F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 ONE_WINDOW, TWO_WINDOWS = 0.4, 0.8
 """Below the first a random neighbourhood is one window of ops, below the second two of them."""
-
-
-LEAST_SCORE = 0.05
-"""Of the mean score: what a tensor without one counts for among rivals."""
 
 
 class Picker(Protocol):
@@ -73,50 +64,3 @@ def near_op(session: Session, op: int, count: int, rng: np.random.Generator) -> 
     nearest = shuffled[np.argsort(distance_F[shuffled], kind="stable")[:count]]
     chosen: I64 = free[nearest]
     return chosen
-
-
-@dataclass(frozen=True, slots=True)
-class ScorePicker:
-    """A seed tensor drawn by score, what is used beside it, and what competes with it for memory.
-
-    The rivals are live when the seed is; they are drawn by score and by how much of its lifetime
-    they share.
-
-    Attributes:
-        score: of every tensor of the problem; not negative, higher is picked more often.
-        rivals: their share of the neighbourhood.
-    """
-
-    score: Callable[[Session, State], F64]
-    rivals: float = 0.25
-
-    def __call__(self, session: Session, state: State, size: int, rng: np.random.Generator) -> I64:
-        """See `Picker`."""
-        free, tables = session.free, session.decoder.tables
-        score_F = np.maximum(self.score(session, state)[free], 0.0)
-        total = float(score_F.sum())
-        if not total > 0.0:
-            return pick_random(session, state, size, rng)
-        seed = int(free[rng.choice(len(free), p=score_F / total)])
-        uses = tables.use_UF[
-            tables.tensor_TF[seed, FIRST_USE] : tables.tensor_TF[seed, LAST_USE], OP
-        ]
-        op = int(uses[rng.integers(len(uses))]) if len(uses) else int(tables.tensor_TF[seed, START])
-        near = near_op(session, op, size - int(size * self.rivals), rng)
-        # Gumbel noise: a draw without replacement in proportion to the weights.
-        weight_F = (score_F + LEAST_SCORE * total / len(free)) * competes(session, seed)
-        with np.errstate(divide="ignore"):
-            key_F = np.log(weight_F) + rng.gumbel(size=len(free))
-        rivals = free[np.argsort(-key_F, kind="stable")[: size + 1]]
-        chosen = dict.fromkeys([seed, *near.tolist(), *rivals.tolist()])
-        return np.array(list(chosen)[:size], np.int64)
-
-
-def competes(session: Session, seed: int) -> F64:
-    """For each free tensor the share of the seed's lifetime at which it is live as well."""
-    tables = session.decoder.tables
-    start_T, end_T = tables.tensor_TF[:, START], tables.tensor_TF[:, END]
-    free = session.free
-    shared = np.minimum(end_T[free], end_T[seed]) - np.maximum(start_T[free], start_T[seed])
-    share_F: F64 = np.maximum(0, shared) / max(1, int(end_T[seed] - start_T[seed]))
-    return share_F

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from egrl.placers.base import Budget, no_progress
 from egrl.placers.exact import Exact
 from egrl.placers.lns import Lns
-from egrl.placers.lns_pick import ScorePicker, near_op, pick_random
+from egrl.placers.lns_pick import near_op, pick_random
 from egrl.placers.random_search import RandomSearch
 from egrl.placers.session import begin
 from tests.placers.support import TARGETS, check_result, random_problem
@@ -72,14 +72,12 @@ def test_pickers_give_free_tensors_once_and_no_more_than_asked(ops):
     rng = np.random.default_rng(0)
     session = begin(problem, Budget(evaluations=100), rng, no_progress, None, 100)
     state = session.state(session.best_T)
-    scored = ScorePicker(lambda _session, _state: np.ones(problem.tensor_count))
-    for pick in (pick_random, scored):
-        for size in (1, 7, 10_000):
-            for _ in range(8):
-                chosen = pick(session, state, size, rng)
-                assert 0 < len(chosen) <= size
-                assert len(set(chosen.tolist())) == len(chosen)
-                assert np.isin(chosen, session.free).all()
+    for size in (1, 7, 10_000):
+        for _ in range(8):
+            chosen = pick_random(session, state, size, rng)
+            assert 0 < len(chosen) <= size
+            assert len(set(chosen.tolist())) == len(chosen)
+            assert np.isin(chosen, session.free).all()
 
 
 def test_a_window_holds_what_its_op_uses():
@@ -90,18 +88,3 @@ def test_a_window_holds_what_its_op_uses():
         used = {operand.tensor for operand in problem.workload.ops[op].operands}
         free = used & set(session.free.tolist())
         assert free <= set(near_op(session, op, len(free), rng).tolist())
-
-
-def test_a_score_picker_begins_with_what_scores():
-    problem = random_problem("nnp-i", 3, 60)
-    rng = np.random.default_rng(0)
-    session = begin(problem, Budget(evaluations=100), rng, no_progress, None, 100)
-    state = session.state(session.best_T)
-    score_T = np.zeros(problem.tensor_count)
-    score_T[session.free[[4, 9]]] = 1.0
-    pick = ScorePicker(lambda _session, _state: score_T)
-    firsts = {int(pick(session, state, 5, rng)[0]) for _ in range(30)}
-    assert firsts == set(session.free[[4, 9]].tolist())
-    # A score of nothing is no score: any tensor may be picked.
-    blank = ScorePicker(lambda _session, _state: np.zeros(problem.tensor_count))
-    assert len(blank(session, state, 5, rng)) == 5
