@@ -57,21 +57,19 @@ def positive_number(text: str) -> int:
 
 def positive_seconds(text: str) -> float:
     """A time above 0."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
-    return seconds
+    return _positive(text, "seconds")
 
 
 def positive_ratio(text: str) -> float:
     """A finite number above 0."""
+    return _positive(text, "a number")
+
+
+def _positive(text: str, what: str) -> float:
     try:
-        ratio = float(text)
+        value = float(text)
     except ValueError:
-        ratio = math.nan
-    if not 0 < ratio < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
-    return ratio
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected {what} above 0, got {text!r}")
+    return value
