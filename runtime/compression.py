@@ -10,7 +10,7 @@ class LayerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         name: of the node that it is a factor of.
         bits: of its integers.
         group: input channels that share a scale.
-        stored_bits: of its integers, scales, zero points and outliers.
+        stored_bits: of its integers, scales and zero points.
         elements: of the weight.
         error: relative root mean square error of the weight.
         output_error: the same of the layer's output on the calibration inputs, or null where the

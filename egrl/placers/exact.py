@@ -63,24 +63,12 @@ def exact_program(problem: PlacementProblem, start_T: NDArray[np.int8]) -> Exact
         UnmetRequirementError: the program would be too large.
     """
     model = build_model(problem, MAX_COLUMNS)
-    linear = model.linear
     pairs = [
         (column, 1.0 if home == start_T[tensor] else 0.0)
         for tensor, columns in model.home_columns.items()
         for home, column in columns
     ]
-    program = Program(
-        cost=np.array(linear.cost),
-        column_upper=np.array(linear.column_upper),
-        integer=np.array(linear.integer, np.bool_),
-        row_start=np.array(linear.row_start, np.int64),
-        row_index=np.array(linear.row_index, np.int64),
-        row_value=np.array(linear.row_value),
-        row_lower=np.array(linear.row_lower),
-        row_upper=np.array(linear.row_upper),
-        start_columns=np.array([column for column, _ in pairs], np.int32),
-        start_values=np.array([value for _, value in pairs]),
-    )
+    program = model.linear.program(pairs)
     return ExactProgram(problem, model, program, floor_seconds(problem))
 
 

@@ -16,11 +16,13 @@ ring's exact bytes per second, addresses; and tensors whose home hardly matters 
 bound of the engine's latency. An op with too many free operands is priced by its least record.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from accelerator_sim.problem import PlacementProblem
+from egrl.placers.milp import Program
 from egrl.placers.op_hull import OpHull, floor_seconds, op_hulls
 from graph_ir.errors import UnmetRequirementError
 
@@ -60,6 +62,25 @@ class LinearModel:
         self.row_start.append(len(self.row_index))
         self.row_lower.append(lower)
         self.row_upper.append(upper)
+
+    def program(self, start: Sequence[tuple[int, float]] = ()) -> Program:
+        """As flat arrays.
+
+        Args:
+            start: columns with the values of a solution to begin with.
+        """
+        return Program(
+            cost=np.array(self.cost),
+            column_upper=np.array(self.column_upper),
+            integer=np.array(self.integer, np.bool_),
+            row_start=np.array(self.row_start, np.int64),
+            row_index=np.array(self.row_index, np.int64),
+            row_value=np.array(self.row_value),
+            row_lower=np.array(self.row_lower),
+            row_upper=np.array(self.row_upper),
+            start_columns=np.array([column for column, _ in start], np.int32),
+            start_values=np.array([value for _, value in start], np.float64),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,14 @@ Several runs may write the same file at the same time: each row is merged into w
 a lock of the folder, and the file is replaced in one step.
 """
 
-import fcntl
 import math
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from egrl.bench.folder_lock import locked
 from graph_ir.errors import InputError
 
 KEPT_IMPROVEMENT = 2e-4
@@ -192,7 +190,7 @@ class Book:
     def merge(self, rows: Rows) -> None:
         """Write rows at once."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path.parent):
+        with locked(self.path.parent):
             text = rows_text(self.rows().merged(rows))
             beside = self.path.with_suffix(".json.new")
             beside.write_bytes(text)
@@ -209,13 +207,3 @@ def rows_text(rows: Rows) -> bytes:
         ]
         sections.append(b'"' + name.encode() + b'": {\n' + b",\n".join(lines) + b"\n}")
     return b"{\n" + b",\n".join(sections) + b"\n}\n"
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

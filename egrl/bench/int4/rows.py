@@ -1,14 +1,11 @@
 """The measurements: a JSON file of rows, one line each, written as soon as one is measured."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from egrl.bench.folder_lock import locked
 from graph_ir.errors import InputError
 
 
@@ -98,7 +95,7 @@ class Book:
     def add(self, rows: Rows) -> None:
         """Write rows at once; each replaces the one of its key, but a failure no measurement."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path.parent):
+        with locked(self.path.parent):
             known = self.rows()
             for key, row in rows.items():
                 if row.failed and key in known and not known[key].failed:
@@ -107,13 +104,3 @@ class Book:
             beside = self.path.with_suffix(".json.new")
             beside.write_bytes(rows_text(known))
             beside.replace(self.path)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

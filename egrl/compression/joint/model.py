@@ -129,7 +129,7 @@ def build_joint_model(
     add_streams(union.problem, linear, [m.hull for m in hulls], columns, ring, time_unit_s)
     names = union.problem.workload.tensors
     return JointModel(
-        _program(linear),
+        linear.program(),
         time_unit_s,
         choice_SP,
         {names[tensor].name: tuple(pairs) for tensor, pairs in home_columns.items()},
@@ -312,18 +312,3 @@ def _add_op(
     terms = [(w, -e / time_unit_s) for w, e in zip(weights, hull.early_C, strict=True)]
     linear.row([(duration, 1.0), *terms], 0.0, np.inf)
     return OpColumns(duration, weights)
-
-
-def _program(linear: LinearModel) -> Program:
-    return Program(
-        cost=np.array(linear.cost),
-        column_upper=np.array(linear.column_upper),
-        integer=np.array(linear.integer, np.bool_),
-        row_start=np.array(linear.row_start, np.int64),
-        row_index=np.array(linear.row_index, np.int64),
-        row_value=np.array(linear.row_value),
-        row_lower=np.array(linear.row_lower),
-        row_upper=np.array(linear.row_upper),
-        start_columns=np.zeros(0, np.int32),
-        start_values=np.zeros(0),
-    )
