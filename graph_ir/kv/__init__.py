@@ -1,0 +1,1 @@
+"""The caches of a decoder: which keys and values are kept, and the graphs that keep them."""
