@@ -6,12 +6,12 @@ import msgspec
 
 from graph_ir.errors import InputError
 from runtime.compression import CompressionRecord
+from runtime.generation.record import DecoderRecord, check_decoder_record
 
 ARTIFACT_SCHEMA = 1
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.data"
 TARGET_FILE = "accelerator.toml"
-TOKENIZER_FILE = "tokenizer.json"
 MAX_MANIFEST_BYTES = 16 << 20
 
 OPTIMIZATION_LEVELS = ("disable", "basic", "extended", "all")
@@ -84,6 +84,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         evaluator: command of the machine that the placer searched on; left out without one.
         compression: layer by layer what each compression did, by name of the graph; left out where
             nothing was compressed.
+        decoder: how text is generated; left out where the model is no decoder.
     """
 
     schema: int
@@ -101,6 +102,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, FileRecord] = {}
     evaluator: str | msgspec.UnsetType = msgspec.UNSET
     compression: dict[str, list[CompressionRecord]] | msgspec.UnsetType = msgspec.UNSET
+    decoder: DecoderRecord | msgspec.UnsetType = msgspec.UNSET
 
 
 class _SchemaOnly(msgspec.Struct, frozen=True):
@@ -170,6 +172,8 @@ def check_manifest(manifest: Manifest, where: str) -> None:
     for graph in compressed:
         if graph not in manifest.graphs:
             raise InputError(f"{where}: compression: no graph {graph!r}")
+    if manifest.decoder is not msgspec.UNSET:
+        check_decoder_record(manifest.decoder, manifest.graphs, where)
     execution = manifest.execution
     if execution.optimization_level not in OPTIMIZATION_LEVELS:
         raise InputError(

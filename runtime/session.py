@@ -163,15 +163,24 @@ def input_ports(session: ort.InferenceSession) -> tuple[Port, ...]:
     Raises:
         InputError: an input is not an array of numbers, or its shape is not static.
     """
-    return tuple(_port(value) for value in session.get_inputs())
+    return tuple(_port(value, "input") for value in session.get_inputs())
 
 
-def _port(value: Any) -> Port:  # noqa: ANN401  onnxruntime's NodeArg has no stub
+def output_ports(session: ort.InferenceSession) -> tuple[Port, ...]:
+    """What the graph gives.
+
+    Raises:
+        InputError: an output is not an array of numbers, or its shape is not static.
+    """
+    return tuple(_port(value, "output") for value in session.get_outputs())
+
+
+def _port(value: Any, what: str) -> Port:  # noqa: ANN401  onnxruntime's NodeArg has no stub
     dtype = _NUMPY_TYPES.get(value.type)
     if dtype is None:
-        raise InputError(f"input {value.name!r}: type {value.type} cannot be given as an array")
+        raise InputError(f"{what} {value.name!r}: type {value.type} is no type of arrays")
     if not all(isinstance(extent, int) for extent in value.shape):
-        raise InputError(f"input {value.name!r}: its shape is not static: {value.shape}")
+        raise InputError(f"{what} {value.name!r}: its shape is not static: {value.shape}")
     return Port(value.name, np.dtype(dtype), tuple(value.shape))
 
 
