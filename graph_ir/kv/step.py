@@ -1,0 +1,227 @@
+"""A decoder with caches: the graph of one step, of one row or a chunk of the prompt.
+
+Inputs: `input_ids` int64 [1, rows]; `past_length` int64 [1], positions already in the caches;
+with several rows also `count` int64 [1], how many of them are valid: the rest is padding, of
+which nothing stays. Then the states `cache.LAYER.GROUP.PART`, zeros at first. Outputs: `logits`;
+then the states as they are afterwards, `next.LAYER.GROUP.PART`, which may be bound to the same
+memory as those before. Every attention is one node (`graph_ir.kv.operator`).
+
+Entries that hold no position yet have no influence as long as they and their products with queries
+are finite.
+"""
+
+import json
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from graph_ir.decoder.decoder import DOMAIN, Attention, Decoder
+from graph_ir.errors import InputError
+from graph_ir.kv.function import Group, attention_function
+from graph_ir.kv.group import GroupInputs, GroupShape
+from graph_ir.kv.layout import HeadGroup, KvLayout
+from graph_ir.kv.operator import OPERATOR, STATES, CachedGroup, group_states, node_attributes
+from graph_ir.kv.slots import Geometry, Places, Step, places, write_indices
+from graph_ir.kv.static_body import Body, close_body, open_body, takes_a_row
+
+Form = Literal["standard", "onnxruntime"]
+Logits = Literal["last", "all"]
+_IR_VERSION = 10  # functions with overloads
+
+
+def step_graph(
+    decoder: Decoder, layout: KvLayout, rows: int, form: Form, logits: Logits = "last"
+) -> ir.Model:
+    """The graph of a step.
+
+    Several rows attend to the caches as they were before them and, causally, to one another;
+    what they push out of a ring is folded into the means and they are written afterwards. A single
+    row is written first.
+
+    Args:
+        decoder: is not changed; weights are shared with it.
+        layout: what is kept.
+        rows: new positions of a step, at most the smallest window.
+        form: `standard` executes everywhere; `onnxruntime` is what onnxruntime is fastest with.
+        logits: of the `last` valid row, [1, 1, vocabulary], or of `all`, [1, rows, vocabulary].
+
+    Returns:
+        A model with static shapes, whose metadata `egrl.states` pairs the states.
+
+    Raises:
+        InputError: the layout is not one of this decoder, or rows do not fit it.
+    """
+    _check(decoder, layout, rows)
+    for last_row in ("product", "logits") if logits == "last" and rows > 1 else ("none",):
+        body = open_body(decoder, rows, last_row)
+        layers = _groups(decoder, layout, body.step, form)
+        told = [value for groups in layers for group in groups for value in group.inputs.told()]
+        operands, told = close_body(body, told, decoder.source_path)
+        if last_row != "product" or takes_a_row(body):
+            break
+    _put_back(decoder, body, operands, layers, iter(told))
+    return body.model
+
+
+def _check(decoder: Decoder, layout: KvLayout, rows: int) -> None:
+    where = decoder.source_path
+    if len(layout.layers) != len(decoder.layers):
+        raise InputError(
+            f"{where}: KV layout: expected {len(decoder.layers)} attentions, "
+            f"got {len(layout.layers)}"
+        )
+    if layout.context < 1 or 0 < decoder.most_positions < layout.context:
+        most = decoder.most_positions or "any number of"
+        raise InputError(
+            f"{where}: context: the model was built for {most} positions, got {layout.context}"
+        )
+    for index, (attention, groups) in enumerate(zip(decoder.layers, layout.layers, strict=True)):
+        heads = sorted(head for group in groups for head in group.heads)
+        if heads != list(range(attention.kv_heads)):
+            raise InputError(
+                f"{where}: KV layout of attention {index}: expected each of {attention.kv_heads} "
+                f"KV heads once, got {heads}"
+            )
+        for group in groups:
+            most = group.window or layout.context
+            if not 1 <= rows <= most:
+                raise InputError(
+                    f"{where}: rows of a step: expected 1 to {most}, what attention {index} keeps, "
+                    f"got {rows}"
+                )
+            if group.compensation and attention.window:
+                raise InputError(
+                    f"{where}: attention {index} sees a window of {attention.window} positions: "
+                    "expected no compensation for what is dropped"
+                )
+        if min(attention.slopes, default=1.0) <= 0.0:
+            raise InputError(f"{where}: attention {index}: expected positive ALiBi slopes")
+
+
+def _groups(decoder: Decoder, layout: KvLayout, step: Step, form: Form) -> list[tuple[Group, ...]]:
+    """All groups, with the nodes that tell them where rows go; each kind is written once."""
+    known: dict[Geometry, Places] = {}
+    writes: dict[tuple[Geometry, int], ir.Value] = {}
+    layers = []
+    for index, (attention, kept) in enumerate(zip(decoder.layers, layout.layers, strict=True)):
+        groups = []
+        for at, group in enumerate(kept):
+            slots = group.slots(layout.context)
+            geometry = _geometry(attention, group, slots)
+            heads = len(group.heads)
+            if geometry not in known:
+                known[geometry] = places(step, geometry)
+            place = known[geometry]
+            entries = step.rows + int(group.compensation)
+            if (geometry, heads) not in writes:
+                writes[geometry, heads] = write_indices(step, place.entries_N, heads, entries)
+            states = group_states(attention, group, slots)
+            values = tuple(
+                ir.Value(
+                    name=f"cache.{index}.{at}.{state.part}",
+                    shape=ir.Shape(state.shape),
+                    type=ir.TensorType(state.data_type),
+                )
+                for state in states
+            )
+            inputs = GroupInputs(
+                read=place.entries_N if entries > 1 else None,
+                write=writes[geometry, heads],
+                bias=place.bias,
+                fold=place.fold_1N,
+                valid=place.valid_R1,
+                alibi=place.alibi,
+                states=values,
+            )
+            shape = GroupShape(attention, group, step.rows, slots)
+            groups.append(Group(shape, "standard", states, inputs))
+        layers.append(tuple(groups))
+    return layers
+
+
+def _geometry(attention: Attention, group: HeadGroup, slots: int) -> Geometry:
+    each = attention.query_heads // attention.kv_heads
+    slopes: tuple[tuple[float, ...], ...] = ()
+    if attention.slopes:
+        slopes = tuple(attention.slopes[head * each : (head + 1) * each] for head in group.heads)
+    return Geometry(
+        slots=slots,
+        window=group.window,
+        sinks=group.sinks,
+        compensation=group.compensation,
+        seen=attention.window,
+        slopes=slopes,
+        by_row=bool(slopes) and attention.sinks,
+    )
+
+
+def _put_back(
+    decoder: Decoder,
+    body: Body,
+    operands: Sequence[Sequence[ir.Value]],
+    layers: Sequence[Sequence[Group]],
+    told: Iterator[ir.Value],
+) -> None:
+    """Puts the attentions into the static graph, the states beside its inputs and outputs."""
+    model, graph = body.model, body.model.graph
+    functions: dict[Hashable, ir.Function] = {}
+    pairs: list[tuple[ir.Value, ir.Value]] = []
+    for index, attention in enumerate(decoder.layers):
+        groups = layers[index]
+        given = list(operands[index])
+        cached = []
+        output = 1
+        for group in groups:
+            given += [next(told) for _ in group.inputs.told()]
+            numbers = range(len(group.states))
+            positions = tuple((len(given) + at, output + at) for at in numbers)
+            shape = group.shape
+            cached.append(CachedGroup(shape.kept, shape.slots, group.form, positions))
+            given += group.inputs.states
+            output += len(group.states)
+        attributes = node_attributes(index, body.step.rows, attention, cached)
+        key = (replace(attention, node="", form=""), *((g.shape.kept, g.form) for g in groups))
+        if key not in functions:
+            opset = model.opset_imports[""]
+            function = attention_function(attention, groups, opset, tuple(attributes))
+            function.overload = str(len(functions))
+            functions[key] = function
+            model.functions[function.identifier()] = function
+        node = ir.Node(
+            DOMAIN,
+            OPERATOR,
+            given,
+            attributes,
+            overload=functions[key].overload,
+            num_outputs=output,
+            name=attention.node,
+        )
+        pairs += _connect(graph, body.results[index], node, groups)
+    graph.sort()
+    graph.inputs.extend(state for state, _ in pairs)
+    graph.outputs.extend(state for _, state in pairs)
+    common.RemoveUnusedNodesPass()(model)
+    model.opset_imports.setdefault(DOMAIN, 1)
+    model.ir_version = max(model.ir_version, _IR_VERSION)
+    names = [[before.name, after.name] for before, after in pairs]
+    model.metadata_props[STATES] = json.dumps(names)
+
+
+def _connect(
+    graph: ir.Graph, placeholder: ir.Value, node: ir.Node, groups: Sequence[Group]
+) -> list[tuple[ir.Value, ir.Value]]:
+    """Puts a node in the place of what it computes; returns its states before and after."""
+    result, *after = node.outputs
+    result.type, result.shape = placeholder.type, placeholder.shape
+    graph.inputs.remove(placeholder)
+    placeholder.replace_all_uses_with(result, replace_graph_outputs=True)
+    result.name = placeholder.name
+    graph.append(node)
+    before = [state for group in groups for state in group.inputs.states]
+    for old, new in zip(before, after, strict=True):
+        new.name = (old.name or "").replace("cache.", "next.", 1)
+        new.type, new.shape = old.type, old.shape
+    return list(zip(before, after, strict=True))
