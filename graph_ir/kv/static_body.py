@@ -131,7 +131,7 @@ def close_body(
     found = iter(list(graph.outputs)[1:])
     operands = [tuple(next(found) for _ in values) for values in body.operands]
     rest = list(found)
-    del graph.outputs[1:]
+    graph.outputs[1:] = []  # `del` would leave them marked as outputs
     name_everything(graph)
     return operands, rest
 
