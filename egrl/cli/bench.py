@@ -22,6 +22,7 @@ SUITES: dict[str, str] = {
     "zero_shot": "egrl.bench.zero_shot",
     "int4": "egrl.bench.int4.run",
     "joint": "egrl.bench.joint",
+    "kv": "egrl.bench.kv.run",
 }
 
 # Suites that can be measured in parts.
@@ -29,6 +30,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "agent": ("protocol", "time", "unknown", "open"),
     "zero_shot": ("rows", "start", "cost"),
     "int4": ("quality", "speed"),
+    "kv": ("exactness", "quality", "speed", "simulated"),
 }
 
 # Documents that are not in docs/benchmarks.

@@ -1,0 +1,1 @@
+"""`egrl bench kv`: exactness, speed, quality and placement of pruned caches."""
