@@ -3,7 +3,8 @@
 Steady copies follow the traced timeline. What the queue fetched ahead of its op lies in the ring
 part of `@staging`, first in, first out, until that op has ended; what is late passes through the
 two slices behind the ring, in turn. A piece that finds no room in the ring (bytes are whole there,
-while the engine's are not) comes late instead.
+while the engine's are not) comes late instead, as does a piece of a state that would be fetched
+before an op has written it.
 """
 
 from collections import deque
@@ -140,6 +141,7 @@ def _pieces(problem: PlacementProblem, homes: Sequence[int], timeline: Timeline)
     slice_bytes = problem.accelerator.streaming.slice_bytes
     cores = problem.accelerator.core_count
     per_core = problem.accelerator.tiers[-1].scope == "per-core"
+    writers = _writers(problem)
     pieces = []
     for transfer in timeline.transfers:
         operand = problem.workload.ops[transfer.for_op].operands[transfer.operand]
@@ -165,6 +167,9 @@ def _pieces(problem: PlacementProblem, homes: Sequence[int], timeline: Timeline)
             problem.accelerator,
             float(problem.stored_ratio_T[operand.tensor]),
         )
+        during_op = transfer.during_op
+        if any(during_op <= w < transfer.for_op for w in writers.get(operand.tensor, ())):
+            during_op = transfer.for_op
         total = tensor_bytes * use.fetches
         streamed = max(1, round(use.stream_bytes))
         first = transfer.first_byte * total // streamed
@@ -176,14 +181,25 @@ def _pieces(problem: PlacementProblem, homes: Sequence[int], timeline: Timeline)
                 _Piece(
                     operand.tensor,
                     transfer.for_op,
-                    transfer.during_op,
+                    during_op,
                     start,
                     size,
                     cores if shared_out else 1,
                 )
             )
             first += size
-    return pieces
+    return sorted(pieces, key=lambda piece: piece.during_op)
+
+
+def _writers(problem: PlacementProblem) -> dict[int, list[int]]:
+    """The ops that write each state."""
+    writers: dict[int, list[int]] = {}
+    for index, op in enumerate(problem.workload.ops):
+        for operand in op.operands:
+            kind = problem.workload.tensors[operand.tensor].kind
+            if operand.is_write and kind is TensorKind.STATE:
+                writers.setdefault(operand.tensor, []).append(index)
+    return writers
 
 
 def _cut(piece: _Piece, size_bytes: int) -> tuple[_Piece, _Piece]:

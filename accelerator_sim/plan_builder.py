@@ -39,6 +39,7 @@ def build_plan(problem: PlacementProblem, homes: Sequence[int], timeline: Timeli
     accelerator = problem.accelerator
     offsets, sizes = _allocate(problem, homes)
     tensors = [_plan_tensor(problem, homes, offsets, t) for t in range(problem.tensor_count)]
+    tensors += [_written_state(problem, t) for t in _renamed_states(problem)]
     last = max(1, problem.op_count)
     for tier, name in ((len(accelerator.tiers) - 1, STAGING_TENSOR), (0, IMAGE_TENSOR)):
         if (tier, name) in offsets:
@@ -162,11 +163,41 @@ def _plan_tensor(
     )
 
 
+def _renamed_states(problem: PlacementProblem) -> list[int]:
+    """States that go by another name once they are written."""
+    tensors = problem.workload.tensors
+    return [t for t, tensor in enumerate(tensors) if tensor.written_as]
+
+
+def _written_state(problem: PlacementProblem, index: int) -> PlanTensor:
+    """A state by the name that it has once it is written: the same memory."""
+    tensor = problem.workload.tensors[index]
+    return PlanTensor(
+        name=tensor.written_as,
+        kind=str(tensor.kind),
+        size_bytes=tensor.size_bytes,
+        alignment_bytes=1,
+        alias_of=tensor.name,
+        alias_offset=0,
+        residences=[],
+        data_type=tensor.data_type,
+        shape=list(tensor.shape),
+    )
+
+
 def _plan_ops(problem: PlacementProblem, timeline: Timeline) -> list[PlanOp]:
-    names = [tensor.name for tensor in problem.workload.tensors]
+    tensors = problem.workload.tensors
+    names = [tensor.name for tensor in tensors]
+    after = [tensor.written_as or tensor.name for tensor in tensors]
     result = []
     for op, trace in zip(problem.workload.ops, timeline.ops, strict=True):
-        reads = dict.fromkeys(names[o.tensor] for o in op.operands if not o.is_write)
-        writes = dict.fromkeys(names[o.tensor] for o in op.operands if o.is_write)
+        reads = dict.fromkeys(
+            after[o.tensor] if o.fresh else names[o.tensor] for o in op.operands if not o.is_write
+        )
+        writes = dict.fromkeys(after[o.tensor] for o in op.operands if o.is_write)
+        # Of a state that it writes in part an op keeps the rest.
+        reads |= dict.fromkeys(
+            names[o.tensor] for o in op.operands if o.is_write and tensors[o.tensor].written_as
+        )
         result.append(PlanOp(op.name, list(op.nodes), trace.split, list(reads), list(writes)))
     return result

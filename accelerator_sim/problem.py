@@ -313,6 +313,7 @@ def _flatten(
                 passes = variant.passes[position]
                 key = (
                     operand.role, operand.traffic_bytes, operand.split_by, operand.halo_bytes,
+                    operand.fresh,
                     tensor.kind, variant.split, variant.cores, passes, ratio,
                     variant.form(operand.role), variant.access,
                 )  # fmt: skip

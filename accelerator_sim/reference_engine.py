@@ -378,6 +378,7 @@ def uses_staging(problem: PlacementProblem, homes: Sequence[int]) -> bool:
         problem.workload.tensors[operand.tensor].kind in (TensorKind.WEIGHT, TensorKind.STATE)
         and operand.traffic_bytes > 0
         and not operand.is_write
+        and not operand.fresh
         and problem.homes[homes[operand.tensor]].tier != inner
         for op in problem.workload.ops
         for operand in op.operands

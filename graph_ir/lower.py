@@ -14,9 +14,11 @@ from graph_ir.errors import InputError
 from graph_ir.fusion.fuse import fuse
 from graph_ir.fusion.groups import Group
 from graph_ir.fusion.views import STREAMED_BY_DEFAULT
-from graph_ir.lowered_op import TensorTable, lower_op
+from graph_ir.lowered_op import lower_op
 from graph_ir.model import Model
 from graph_ir.onnx_values import value_name
+from graph_ir.states import state_pairs
+from graph_ir.tensor_table import TensorTable
 from graph_ir.workload import Workload
 
 
@@ -57,6 +59,7 @@ def lower(
     name: str = "main",
     execution_type: str = "fp16",
     streamed: frozenset[str] = STREAMED_BY_DEFAULT,
+    context: int | None = None,
 ) -> Lowered:
     """Fuses a model and counts what its ops compute and move.
 
@@ -65,16 +68,21 @@ def lower(
         name: of the workload.
         execution_type: what floats are stored and computed in, a key of `BITS`.
         streamed: which of Transpose, Slice, Split and Expand the accelerator streams.
+        context: positions that the caches of a decoder hold when the inference begins: what is
+            read of them and the work on it; as many as they have room for where None.
 
     Raises:
-        InputError: for an unknown type, an op without a rule, a shape that is not static.
+        InputError: for an unknown type, a negative context, an op without a rule, a shape that is
+            not static, states that are wrong or read after they were overwritten.
     """
     if execution_type not in BITS:
         known = ", ".join(BITS)
         raise InputError(f"execution type: expected one of {known}, got {execution_type!r}")
+    if context is not None and context < 0:
+        raise InputError(f"context: expected 0 or more filled positions, got {context}")
     graph_model = model.graph_model if isinstance(model, Model) else model
     groups = fuse(graph_model, streamed).groups
-    table = TensorTable(execution_type, len(groups))
+    table = TensorTable(execution_type, len(groups), state_pairs(graph_model), context)
     ops = tuple(lower_op(table, at, group) for at, group in enumerate(groups))
     workload = Workload(name, execution_type, ops, table.tensors())
     return Lowered(workload, tuple(_lowered_group(group) for group in groups))

@@ -1,124 +1,22 @@
-"""One group as one op of the workload, and the table of tensors that it fills."""
+"""One group as one op of the workload."""
 
-from dataclasses import dataclass
 from math import prod
 
 import onnx_ir as ir
 
-from graph_ir.datatypes import BITS, stored_bytes
+from graph_ir.datatypes import BITS
 from graph_ir.errors import InputError
 from graph_ir.fusion.groups import Group, Reading
-from graph_ir.onnx_values import is_constant, op_key, shape_of, value_name
+from graph_ir.kv.operator import is_cached_attention
+from graph_ir.onnx_values import op_key, shape_of
+from graph_ir.op_rules.cached_attention import cached_attention_facts
 from graph_ir.op_rules.dequantize_cost import FUSED_DEQUANTIZING, dequantize_ops
-from graph_ir.op_rules.facts import OperandFacts, OpFacts
+from graph_ir.op_rules.facts import BOTH, OperandFacts, OpFacts
+from graph_ir.op_rules.in_place import is_scatter, scatter_facts, written_elements
 from graph_ir.op_rules.rules import RULES
 from graph_ir.op_rules.vector_cost import vector_ops
-from graph_ir.stored_types import stored_type
-from graph_ir.workload import Op, Operand, Role, Split, Tensor, TensorKind
-
-
-@dataclass(slots=True)
-class _Entry:
-    name: str
-    kind: TensorKind
-    shape: tuple[int, ...]
-    data_type: str
-    size_bytes: int
-    start: int
-    end: int
-    channels: int
-
-
-class TensorTable:
-    """Tensors in order of first appearance, their lifetimes growing as ops are added."""
-
-    def __init__(self, execution_type: str, op_count: int) -> None:
-        self.execution_type = execution_type
-        self.op_count = op_count
-        self._entries: list[_Entry] = []
-        self._index: dict[ir.Value, int] = {}
-        self._types: dict[ir.Value, str] = {}
-
-    def type_of(self, value: ir.Value) -> str:
-        """The type in which a value is stored."""
-        if value not in self._types:
-            self._types[value] = stored_type(value, self.execution_type)
-        return self._types[value]
-
-    def read(self, value: ir.Value, at: int) -> int:
-        """The tensor of a value that op `at` reads."""
-        index = self._index.get(value)
-        if index is None:
-            weight = is_constant(value)
-            if not weight and not value.is_graph_input():
-                raise AssertionError(f"op {at} reads {value_name(value)} before it is written")
-            index = self._add(
-                value,
-                TensorKind.WEIGHT if weight else TensorKind.IO,
-                0,
-                self.op_count if weight or value.is_graph_output() else at + 1,
-            )
-        entry = self._entries[index]
-        entry.end = max(entry.end, at + 1)
-        return index
-
-    def write(self, value: ir.Value, at: int) -> int:
-        """The tensor of a value that op `at` writes."""
-        if value.is_graph_output():
-            return self._add(value, TensorKind.IO, at, self.op_count)
-        return self._add(value, TensorKind.ACTIVATION, at, at + 1)
-
-    def scratch(self, name: str, size_bytes: int, at: int) -> int:
-        """A working buffer of op `at`."""
-        self._entries.append(
-            _Entry(name, TensorKind.SCRATCH, (size_bytes,), "int8", size_bytes, at, at + 1, 0)
-        )
-        return len(self._entries) - 1
-
-    def size_bytes(self, index: int) -> int:
-        """Stored bytes of a tensor."""
-        return self._entries[index].size_bytes
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        """All tensors, final."""
-        names = {e.name for e in self._entries if e.kind is not TensorKind.SCRATCH}
-        for entry in self._entries:
-            while entry.kind is TensorKind.SCRATCH and entry.name in names:
-                entry.name += "_"
-        return tuple(
-            Tensor(
-                e.name,
-                e.kind,
-                e.shape,
-                e.data_type,
-                e.size_bytes,
-                e.start,
-                e.end,
-                channels=e.channels,
-            )
-            for e in self._entries
-        )
-
-    def _add(self, value: ir.Value, kind: TensorKind, start: int, end: int) -> int:
-        shape = shape_of(value)
-        data_type = self.type_of(value)
-        channels = 0
-        if kind is not TensorKind.WEIGHT and shape:
-            channels = shape[1] if len(shape) >= 4 else shape[-1]
-        self._entries.append(
-            _Entry(
-                value_name(value),
-                kind,
-                shape,
-                data_type,
-                stored_bytes(shape, data_type),
-                start,
-                end,
-                channels,
-            )
-        )
-        self._index[value] = len(self._entries) - 1
-        return self._index[value]
+from graph_ir.tensor_table import TensorTable
+from graph_ir.workload import Op, Operand, Role, Split
 
 
 def lower_op(table: TensorTable, at: int, group: Group) -> Op:
@@ -129,10 +27,7 @@ def lower_op(table: TensorTable, at: int, group: Group) -> Op:
         index = table.scratch(f"{group.name}:scratch", facts.scratch_bytes, at)
         splits = facts.space.present((Split.ROWS, Split.COLUMNS))
         operands.append(Operand(index, Role.SCRATCH, facts.scratch_bytes, splits))
-    for value in group.outputs:
-        index = table.write(value, at)
-        splits = facts.space.splits(shape_of(value))
-        operands.append(Operand(index, Role.OUTPUT, table.size_bytes(index), splits))
+    operands += [_written(table, at, value, facts) for value in group.outputs]
     work = facts.mac_work
     return Op(
         name=group.name,
@@ -150,9 +45,25 @@ def lower_op(table: TensorTable, at: int, group: Group) -> Op:
     )
 
 
+def _written(table: TensorTable, at: int, value: ir.Value, facts: OpFacts) -> Operand:
+    """What an op writes: all of an activation, of a state only what changes."""
+    index = table.write(value, at)
+    before, node = table.states.get(value), value.producer()
+    if before is None or node is None:
+        splits = facts.space.splits(shape_of(value))
+        return Operand(index, Role.OUTPUT, table.size_bytes(index), splits)
+    elements = facts.written_elements.get(value)
+    if elements is None:
+        elements = written_elements(node, before, value)
+    traffic = (elements * BITS[table.type_of(before)] + 7) // 8
+    # Whichever core has a row or a head writes it.
+    splits = facts.space.present(BOTH)
+    return Operand(index, Role.OUTPUT, min(table.size_bytes(index), traffic), splits)
+
+
 def _dequantize_ops(group: Group, facts: OpFacts) -> int:
     """Work of widening weights; of those that are looked up, the rows that are touched."""
-    total = 0
+    total = facts.dequantize_ops
     for reading in group.readings:
         if reading.beside:
             continue
@@ -173,8 +84,9 @@ def _facts(table: TensorTable, group: Group) -> tuple[OpFacts, int]:
     not have the ranks that their rule takes apart, the model is wrong.
     """
     try:
-        facts = RULES[group.family](group, table.type_of)
-        return facts, sum(vector_ops(node) for node in group.members)
+        facts = _rule(table, group)
+        counted = [n for n in group.members if facts.vector_ops is None or n is not group.anchor]
+        return facts, (facts.vector_ops or 0) + sum(vector_ops(node) for node in counted)
     except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise InputError(
             f"node {group.name} ({op_key(group.anchor)}): expected operands and attributes as "
@@ -182,11 +94,24 @@ def _facts(table: TensorTable, group: Group) -> tuple[OpFacts, int]:
         ) from error
 
 
+def _rule(table: TensorTable, group: Group) -> OpFacts:
+    """The rule of the family, or of an op that updates states."""
+    node = group.anchor
+    if is_cached_attention(node):
+        return cached_attention_facts(group, table.type_of, table.states, table.context)
+    before = table.states.get(node.outputs[0])
+    if before is not None and is_scatter(node, before):
+        return scatter_facts(node)
+    return RULES[group.family](group, table.type_of)
+
+
 def _reads(table: TensorTable, at: int, group: Group, facts: OpFacts) -> list[Operand]:
     """One operand for each tensor and role, its traffic summed over disjoint readings."""
     merged: dict[tuple[int, Role], Operand] = {}
     for reading in group.readings:
         index = table.read(reading.owner, at)
+        if _is_overwritten(table, reading):
+            continue
         how = _how(reading, facts)
         bits = BITS[table.type_of(reading.owner)]
         elements = reading.elements
@@ -201,8 +126,17 @@ def _reads(table: TensorTable, at: int, group: Group, facts: OpFacts) -> list[Op
             traffic = min(size, traffic + known.traffic_bytes)
             halo = max(halo, known.halo_bytes)
             splits = tuple(split for split in known.split_by if split in splits)
-        merged[(index, how.role)] = Operand(index, how.role, traffic, splits, halo)
+        fresh = reading.owner in table.states
+        merged[(index, how.role)] = Operand(index, how.role, traffic, splits, halo, fresh)
     return list(merged.values())
+
+
+def _is_overwritten(table: TensorTable, reading: Reading) -> bool:
+    """True for the state itself as the input of the node that writes rows into it."""
+    before = table.states.get(reading.node.outputs[0])
+    return (
+        before is reading.owner and reading.index == 0 and is_scatter(reading.node, reading.owner)
+    )
 
 
 def _how(reading: Reading, facts: OpFacts) -> OperandFacts:

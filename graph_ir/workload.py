@@ -75,6 +75,8 @@ class Tensor:
             placement of its own.
         alias_offset_bytes: where in that tensor it begins.
         channels: extent of the channel axis, 0 where it has none (for layout rounding).
+        written_as: of a state, the ONNX value that it holds once it is written; "" where that has
+            no name of its own.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Tensor:
     alias_of: int | None = None
     alias_offset_bytes: int = 0
     channels: int = 0
+    written_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,8 @@ class Operand:
         split_by: the splits under which each core needs only its share of it; under the others
             every core needs the whole.
         halo_bytes: extra bytes per core boundary when split by rows (overlap of a kernel).
+        fresh: of a state that an earlier op of the same inference wrote: what was fetched ahead of
+            that op would be stale, so it is read from its home while its op runs.
     """
 
     tensor: int
@@ -164,6 +169,7 @@ class Operand:
     traffic_bytes: int
     split_by: tuple[Split, ...] = ()
     halo_bytes: int = 0
+    fresh: bool = False
 
     @property
     def is_write(self) -> bool:
@@ -238,3 +244,8 @@ class Workload:
     def weight_bytes(self) -> int:
         """Stored bytes of all weights."""
         return sum(t.size_bytes for t in self.tensors if t.kind is TensorKind.WEIGHT)
+
+    @property
+    def state_bytes(self) -> int:
+        """Stored bytes of all states."""
+        return sum(t.size_bytes for t in self.tensors if t.kind is TensorKind.STATE)

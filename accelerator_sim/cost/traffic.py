@@ -14,6 +14,8 @@ write ports of tiers that have their own, then the streams that have a bound of 
 - a weight or state of an outer tier is streamed: its time on that tier is a stream of the DMA,
   and the op itself reads it from the staging ring in the innermost tier. DMA writes into the ring
   use the innermost tier's other port and are not charged to the op;
+- a state that an earlier op of the same inference wrote is read from its home directly, and what
+  is written of a state goes to its home;
 - independent inferences on groups of cores take turns on what they share: all seconds of shared
   tiers and of the interconnect count once per group.
 """
@@ -92,7 +94,8 @@ def operand_use(
     share = core_share(operand, split, active) * stored_ratio
     charged = _charged_bytes(operand, variant, accelerator) * stored_ratio
     inner = len(accelerator.tiers) - 1
-    streams = accelerator.streaming.path == "ring" and home.tier != inner
+    # What this inference wrote cannot be fetched ahead: it is read as an activation would be.
+    streams = accelerator.streaming.path == "ring" and home.tier != inner and not operand.fresh
     # Where constants beside the weights have a read buffer of their own, they bypass the ring.
     streams &= (
         stream != "parameters" or stream not in accelerator.tiers[home.tier].stream_bytes_per_s

@@ -30,7 +30,9 @@ class OpCase:
         return (
             op.family, op.mac_work, op.vector_ops, op.rows, op.columns, op.execution_type,
             op.dequantize_ops,
-            tuple((o.role, o.traffic_bytes, o.split_by, o.halo_bytes) for o in op.operands),
+            tuple(
+                (o.role, o.traffic_bytes, o.split_by, o.halo_bytes, o.fresh) for o in op.operands
+            ),
             self.kinds, self.ratios, self.layout_ops,
         )  # fmt: skip
 

@@ -73,7 +73,8 @@ def _stream_kind(operand: Operand, kind: TensorKind) -> str:
 
 
 def _streams(operand: Operand, kind: TensorKind, home: Home, inner: int) -> bool:
-    return kind in RESIDENT_KINDS and home.tier != inner and not operand.is_write
+    direct = operand.is_write or operand.fresh or home.tier == inner
+    return kind in RESIDENT_KINDS and not direct
 
 
 def traffic_of(flows: Sequence[Flow], accelerator: Accelerator, servers: Servers) -> Traffic:

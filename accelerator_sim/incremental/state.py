@@ -139,6 +139,7 @@ def _streamed(problem: PlacementProblem) -> I64:
     for op in problem.workload.ops:
         for operand in op.operands:
             kind = problem.workload.tensors[operand.tensor].kind
-            if kind in (TensorKind.WEIGHT, TensorKind.STATE) and not operand.is_write:
+            resident = kind in (TensorKind.WEIGHT, TensorKind.STATE)
+            if resident and not operand.is_write and not operand.fresh:
                 streamed_T[operand.tensor] |= operand.traffic_bytes > 0
     return streamed_T

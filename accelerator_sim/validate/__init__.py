@@ -1,6 +1,6 @@
 """Is a plan sound? Simple checks that know nothing of how plans are made."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from accelerator_sim.plan import PLAN_SCHEMA, Plan, PlanTensor, PlanTier
@@ -104,12 +104,12 @@ def _copy_violations(
     tensors: Mapping[str, PlanTensor],
     owner_of: Mapping[str, PlanTensor],
 ) -> Iterator[Violation]:
-    readers: dict[str, set[int]] = {}
-    for index, op in enumerate(plan.ops):
-        for name in op.reads:
-            readers.setdefault(owner_of[name].name if name in owner_of else name, set()).add(index)
     context = CopyContext(
-        plan, tiers, tensors, {name: frozenset(at) for name, at in readers.items()}
+        plan,
+        tiers,
+        tensors,
+        _users(owner_of, [op.reads for op in plan.ops]),
+        _users(owner_of, [op.writes for op in plan.ops]),
     )
     slices: list[StagedSlice] = []
     loaded: list[LoadedPart] = []
@@ -125,3 +125,14 @@ def _copy_violations(
     yield from check_staging(slices, period(plan))
     yield from check_streams(plan, slices)
     yield from check_loads(context, loaded)
+
+
+def _users(
+    owner_of: Mapping[str, PlanTensor], names: Sequence[Sequence[str]]
+) -> dict[str, frozenset[int]]:
+    """By the name of a memory's owner, the ops that name it or what shares it."""
+    users: dict[str, set[int]] = {}
+    for index, of_op in enumerate(names):
+        for name in of_op:
+            users.setdefault(owner_of[name].name if name in owner_of else name, set()).add(index)
+    return {name: frozenset(at) for name, at in users.items()}

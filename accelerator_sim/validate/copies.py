@@ -86,12 +86,14 @@ class CopyContext:
         tiers: by name.
         tensors: by name.
         readers: indices of the ops that read the memory of a tensor, by the owner's name.
+        writers: of those that write it, likewise.
     """
 
     plan: Plan
     tiers: Mapping[str, PlanTier]
     tensors: Mapping[str, PlanTensor]
     readers: Mapping[str, frozenset[int]]
+    writers: Mapping[str, frozenset[int]]
 
 
 def moved_bytes(copy: Copy, mode: str, tier: PlanTier) -> int:
@@ -225,6 +227,11 @@ def _staged(
         yield violation(Verdict.COPY_UNUSED, copy.tensor, text)
         return
     consumer = copy.after_op if late else copy.before_op
+    for writer in sorted(context.writers.get(copy.tensor, ())):
+        if any(copy.after_op <= writer + turn < consumer for turn in (0, ops)):
+            text = f"from op {copy.after_op} on for op {consumer}, and op {writer} writes it"
+            yield violation(Verdict.COPY_STALE, copy.tensor, text)
+            break
     held = Span(span.low, span.high, span.start, consumer + 1, span.label)
     tier = copy.to_tier
     if _within(context, STAGING_TENSOR, tier, held.low, held.high, held.start, held.end) is None:

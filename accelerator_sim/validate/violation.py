@@ -33,6 +33,7 @@ class Verdict(StrEnum):
     COPY_UNUSED = "copy that no op uses"
     COPY_LATE = "copy misses its deadline"
     NOT_STREAMED = "not streamed whole"
+    COPY_STALE = "copy of bytes that are then written"
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,9 @@ class OpFacts:
             against `space`.
         scratch_bytes: working buffer that lives during the op only.
         window: of a pooling.
+        vector_ops: of the anchor, where the rule of the family does not count them.
+        dequantize_ops: of what is not constant; see `graph_ir.workload.Op`.
+        written_elements: of states that it updates, by the value that holds them afterwards.
     """
 
     space: SplitSpace
@@ -107,6 +110,9 @@ class OpFacts:
     operands: dict[tuple[ir.Node, int], OperandFacts] = field(default_factory=dict)
     scratch_bytes: int = 0
     window: Window | None = None
+    vector_ops: int | None = None
+    dequantize_ops: int = 0
+    written_elements: dict[ir.Value, int] = field(default_factory=dict)
 
 
 def channel_axis(rank: int) -> int:

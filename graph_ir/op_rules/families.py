@@ -30,7 +30,7 @@ _BY_FAMILY: dict[OpFamily, str] = {
         """,
     OpFamily.ATTENTION: """
         Attention com.microsoft::Attention com.microsoft::GroupQueryAttention
-        com.microsoft::MultiHeadAttention
+        com.microsoft::MultiHeadAttention egrl::CachedAttention
         """,
     OpFamily.ELEMENTWISE: f"{_ELEMENTWISE} RotaryEmbedding com.microsoft::RotaryEmbedding",
     OpFamily.NORMALIZATION: """

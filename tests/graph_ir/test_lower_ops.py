@@ -24,7 +24,8 @@ NOT_RUN = {"com.microsoft::BiasAdd"}
 
 
 def test_every_rule_has_an_example() -> None:
-    assert sorted(EXAMPLES) == sorted(FAMILIES)
+    # Those of our own domain are tested with the graphs that have them (tests/states).
+    assert sorted(EXAMPLES) == sorted(op for op in FAMILIES if not op.startswith("egrl::"))
 
 
 @pytest.mark.parametrize("op", sorted(EXAMPLES))
