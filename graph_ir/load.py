@@ -46,18 +46,8 @@ def load_model(path: str | Path, dims: Mapping[str, int] = _NO_DIMS) -> Model:
             static; one line that names the file and the node.
     """
     source = Path(path)
-    proto = read_model_proto(source)
-    data_files = check_proto(proto, source)
-    digest = _digest(source, data_files)
-    densify(proto.graph, str(source))
-    model = _deserialize(proto, source)
-    inline_functions(model, str(source))
+    model, digest = open_graph(source)
     graph = model.graph
-    # onnxruntime does not ask for its own domain to be declared.
-    graph.opset_imports.setdefault("com.microsoft", 1)
-    common.RemoveInitializersFromInputsPass()(model)
-    common.RemoveUnusedNodesPass()(model)
-    graph.sort()
     bind_dims(graph, dims, str(source))
     make_static(graph, model.opset_imports, str(source))
     common.RemoveUnusedNodesPass()(model)
@@ -65,6 +55,32 @@ def load_model(path: str | Path, dims: Mapping[str, int] = _NO_DIMS) -> Model:
     name_everything(graph)
     model.ir_version = max(model.ir_version, _OLDEST_IR_VERSION)
     return Model(model, str(source), digest)
+
+
+def open_graph(source: Path) -> tuple[ir.Model, str]:
+    """Reads a model as it is, with symbolic extents: checked, functions inlined, sorted.
+
+    Args:
+        source: of an ONNX file, opset 9 to 25.
+
+    Returns:
+        The model, and the hex digest over the file and its external data files.
+
+    Raises:
+        InputError: the file is damaged or hostile.
+    """
+    proto = read_model_proto(source)
+    data_files = check_proto(proto, source)
+    digest = _digest(source, data_files)
+    densify(proto.graph, str(source))
+    model = _deserialize(proto, source)
+    inline_functions(model, str(source))
+    # onnxruntime does not ask for its own domain to be declared.
+    model.graph.opset_imports.setdefault("com.microsoft", 1)
+    common.RemoveInitializersFromInputsPass()(model)
+    common.RemoveUnusedNodesPass()(model)
+    model.graph.sort()
+    return model, digest
 
 
 def _deserialize(proto: onnx.ModelProto, source: Path) -> ir.Model:

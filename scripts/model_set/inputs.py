@@ -37,6 +37,7 @@ DIMS: dict[str, dict[str, int]] = {
     "open-nsfw-clutter": {"batch": 1},
     "silero-vad": {"sequence_length": 32},
     "silero-vad-if": {"input:0": 1, "input:1": 576, "state:1": 1},
+    "smollm2": {"seq": 1, "past": 127, "total": 128},
     "smollm2-prefill": {"seq": 128},
     "smollm2-decode": {"context": 1024},
     "light-resnet50": {},
@@ -169,6 +170,21 @@ def _decode(maker: Maker, shapes: Shapes) -> Arrays:
     return arrays
 
 
+def _append(maker: Maker, shapes: Shapes) -> Arrays:
+    """Tokens after a past of noise, without padding."""
+    rows = shapes["input_ids"][1]
+    past = shapes["attention_mask"][1] - rows
+    arrays: Arrays = {
+        "input_ids": maker.text(SMOLLM2_IDS, rows)[None],
+        "attention_mask": np.ones(shapes["attention_mask"], np.int64),
+        "position_ids": np.arange(past, past + rows, dtype=np.int64)[None],
+    }
+    for name in shapes:
+        if name not in arrays:
+            arrays[name] = maker.random.standard_normal(shapes[name], np.float32)
+    return arrays
+
+
 def _file_bytes(maker: Maker, shapes: Shapes) -> Arrays:
     """First and last 1024 bytes of a file: a text, with other seeds one of the pictures."""
     name = "LICENSE.txt" if maker.seed == 0 else _SCENES[maker.seed % len(_SCENES)]
@@ -220,6 +236,7 @@ _MAKERS: dict[str, Callable[[Maker, Shapes], Arrays]] = {
     "open-nsfw-clutter": _open_nsfw,
     "silero-vad": _silero,
     "silero-vad-if": _silero_if,
+    "smollm2": _append,
     "smollm2-prefill": _prefill,
     "smollm2-decode": _decode,
 }

@@ -94,6 +94,13 @@ ENTRIES: dict[str, Entry] = {
     ),
     "silero-vad": Entry("shipped.build", sources.SILERO, "MIT", "real"),
     "silero-vad-if": Entry("shipped.build", sources.SILERO, "MIT", "real"),
+    "smollm2": Entry(
+        "smollm2_dynamic.build",
+        sources.SMOLLM2,
+        "Apache-2.0",
+        "real",
+        companions=("smollm2.weights",),
+    ),
     "smollm2-prefill": Entry(
         "smollm2.build", sources.SMOLLM2, "Apache-2.0", "real", companions=("smollm2.weights",)
     ),
