@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from accelerator_sim.report_case import Advice, ReportCase
 from egrl.compilation import CompileOutcome, compile_model
+from egrl.decoding import compile_decoder
 from egrl.simulation import simulate_sources
 from runtime.execute import run_artifact
+from runtime.generation.generator import open_generator
 from runtime.load import load_artifact, verify_artifact
 
 compile = compile_model
@@ -20,7 +22,9 @@ __all__ = [
     "CompileOutcome",
     "ReportCase",
     "compile",
+    "compile_decoder",
     "load_artifact",
+    "open_generator",
     "run",
     "simulate",
     "verify",

@@ -33,6 +33,7 @@ from graph_ir.lower import lower
 from graph_ir.model import Model
 from graph_ir.passes.pipeline import PassReport, run_lossless
 from graph_ir.save import save_models
+from runtime.generation.record import DecoderRecord
 from runtime.manifest import ARTIFACT_SCHEMA, Manifest, PassRecord, Source
 from runtime.write import check_replaceable, write_artifact
 
@@ -47,11 +48,13 @@ class CompileOutcome:
         path: the artifact.
         reports: by graph name.
         measured: by graph name, what the machine said that the placer searched on.
+        decoder: what the manifest says about a decoder; None for other models.
     """
 
     path: Path
     reports: dict[str, Report]
     measured: dict[str, Measured] = field(default_factory=dict)
+    decoder: DecoderRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,25 @@ def raise_opset(model: ir.Model, opset: int, where: str) -> None:
     Raises:
         InputError: onnx knows no conversion of one of its ops.
     """
+    if convert_opset(model, opset, where):
+        make_static(model.graph, model.opset_imports, where)
+        name_everything(model.graph)
+
+
+def convert_opset(model: ir.Model, opset: int, where: str) -> bool:
+    """As `raise_opset`, without looking at shapes; nodes of functions stay as they are.
+
+    Returns:
+        Whether anything was converted.
+
+    Raises:
+        InputError: onnx knows no conversion of one of its ops.
+    """
     model.ir_version = max(model.ir_version, _IR_VERSION)
     if model.opset_imports.get("", 0) >= opset:
-        return
+        return False
     graph = model.graph
+    overloads = {node.name: node.overload for node in graph if node.overload}
     weights = {
         name: value.const_value
         for name, value in graph.initializers.items()
@@ -44,8 +59,10 @@ def raise_opset(model: ir.Model, opset: int, where: str) -> None:
             f"to {opset}: {reason_of(error)}"
         ) from error
     _take_over(model, ir.serde.deserialize_model(converted), weights)
-    make_static(model.graph, model.opset_imports, where)
-    name_everything(model.graph)
+    for node in model.graph:
+        # The converter knows no overloads of functions.
+        node.overload = overloads.get(node.name, node.overload)
+    return True
 
 
 def _without(model: ir.Model, weights: dict[str, ir.TensorProtocol]) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ from egrl.cli.evaluator import add_evaluator, evaluator_command
 from egrl.cli.files import check_writable
 from egrl.cli.parser import Verbs
 from egrl.cli.values import add_dims, extents, positive_number, positive_ratio, whole_number
+from graph_ir.errors import InputError
 
 
 def add(verbs: Verbs) -> None:
@@ -29,6 +30,39 @@ def add(verbs: Verbs) -> None:
         metavar="FAMILY:METHOD,OPTIONS",
         help="e.g. int4:rtn,group=64, or auto:rtn with a bound; may be repeated, applied in order; "
         "see egrl passes",
+    )
+    parser.add_argument(
+        "--decode",
+        action="store_true",
+        help="the model generates text: compile a graph for its prompt and one for a token",
+    )
+    parser.add_argument(
+        "--context", type=positive_number, metavar="N", help="positions of a text, with --decode"
+    )
+    parser.add_argument(
+        "--chunk",
+        type=positive_number,
+        metavar="N",
+        help="tokens of the prompt that are read at once (default: 128, or what is kept)",
+    )
+    parser.add_argument(
+        "--tokenizer",
+        type=Path,
+        metavar="F.json",
+        help="tokenizer.json that goes into the artifact",
+    )
+    parser.add_argument(
+        "--eos",
+        action="append",
+        default=[],
+        metavar="TOKEN",
+        help="token that ends a text, or its number (default: the tokenizer's; may be repeated)",
+    )
+    parser.add_argument(
+        "--kv-form",
+        choices=("onnxruntime", "standard"),
+        help="operators of the attention: the fastest, or such as any runtime has "
+        "(default: onnxruntime)",
     )
     parser.add_argument(
         "--calibration",
@@ -87,6 +121,11 @@ def command(args: argparse.Namespace) -> int:
     from egrl.evaluators.measured import measured_text
 
     evaluator = evaluator_command(args)
+    if args.decode:
+        return _decode(args)
+    for flag, given in _decode_flags(args).items():
+        if given:
+            raise InputError(f"{flag}: expected --decode beside it")
     budget = args.budget or default_budget(evaluator is not None)
     with shown_progress("compile", budget) as progress:
         outcome = api.compile(
@@ -114,5 +153,66 @@ def command(args: argparse.Namespace) -> int:
     for measured in outcome.measured.values():
         print(measured_text(measured))
         print()
+    print(f"wrote {outcome.path}")
+    return 0
+
+
+def _decode_flags(args: argparse.Namespace) -> dict[str, bool]:
+    return {
+        "--context": args.context is not None,
+        "--chunk": args.chunk is not None,
+        "--tokenizer": args.tokenizer is not None,
+        "--eos": bool(args.eos),
+        "--kv-form": args.kv_form is not None,
+    }
+
+
+def _decode(args: argparse.Namespace) -> int:
+    """Compile a decoder."""
+    refused = {
+        "--dim": bool(args.dim),
+        "--evaluator": args.evaluator is not None,
+        "--placer-config": args.placer_config is not None,
+        "--write-problem": args.write_problem is not None,
+        "--max-bytes": args.max_bytes is not None,
+    }
+    for flag, given in refused.items():
+        if given:
+            raise InputError(f"{flag}: not with --decode")
+    if args.context is None:
+        raise InputError("--decode: expected --context N, the positions of a text")
+
+    from accelerator_sim.report_text import report_text
+    from egrl import api
+    from egrl.budget import default_budget
+    from egrl.cli.progress import shown_progress
+    from runtime.generation.record import decoder_text
+
+    budget = args.budget or default_budget(measured=False)
+    with shown_progress("compile", budget) as progress:
+        outcome = api.compile_decoder(
+            args.model,
+            out=args.out,
+            context=args.context,
+            target=args.target,
+            chunk=args.chunk,
+            tokenizer=args.tokenizer,
+            eos=args.eos,
+            kv_form=args.kv_form or "onnxruntime",
+            precision=args.precision,
+            compress=args.compress,
+            calibration=args.calibration,
+            max_error=args.max_error,
+            placer=args.placer,
+            budget=budget,
+            seed=args.seed,
+            constraints=args.constraints,
+            progress=progress,
+        )
+    for report in outcome.reports.values():
+        print(report_text(report))
+        print()
+    if outcome.decoder is not None:
+        print(decoder_text(outcome.decoder))
     print(f"wrote {outcome.path}")
     return 0

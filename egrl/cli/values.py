@@ -60,6 +60,11 @@ def positive_seconds(text: str) -> float:
     return _positive(text, "seconds")
 
 
+def not_negative(text: str) -> float:
+    """A finite number from 0 on."""
+    return 0.0 if text.strip("0") in ("", ".") and text else _positive(text, "0 or a number")
+
+
 def positive_ratio(text: str) -> float:
     """A finite number above 0."""
     return _positive(text, "a number")

@@ -182,13 +182,13 @@ def _batch_of_one(graph: ir.Graph, node: ir.Node, rows: int, columns: int) -> No
     assert left is not None
     assert left.dtype is not None
     inner, name = shape_of(left)[1], value_name(product)
-    batch = _shape_constant(graph, f"{name}.batch_shape", (1, rows, inner))
+    batch = _shape_constant(graph, f"{name}.batch_shape", (1, -1, inner))
     before = named_node(
         graph, "Reshape", [left, batch], {}, f"{name}.left", (1, rows, inner), left.dtype
     )
     graph.insert_before(node, before)
     node.replace_input_with(0, before.outputs[0])
-    flat = _shape_constant(graph, f"{name}.flat_shape", (rows, columns))
+    flat = _shape_constant(graph, f"{name}.flat_shape", (-1, columns))
     after = named_node(
         graph, "Reshape", [product, flat], {}, f"{name}.flat", (rows, columns), left.dtype
     )

@@ -105,9 +105,9 @@ def part_from_activation(writer: Writer, node: ir.Node) -> None:
     whole = shape_of(result)
     if len(shape) == 2:
         return
-    extents = writer.constant(
-        f"{node_name(node)}.shape", np.array(whole, np.int64), ir.DataType.INT64
-    )
+    # The rows are left open: the graph of a decoder is used with other numbers of them.
+    open_rows = np.array([*whole[:-2], -1, whole[-1]], np.int64)
+    extents = writer.constant(f"{node_name(node)}.shape", open_rows, ir.DataType.INT64)
     following = graph_of(node)
     end = ir.node("Identity", [result], name=f"{node_name(node)}/end")
     following.insert_after(node, end)

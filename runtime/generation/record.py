@@ -2,6 +2,7 @@
 
 import msgspec
 
+from accelerator_sim.units import bytes_text, plain
 from graph_ir.errors import InputError
 
 PREFILL, DECODE = "prefill", "decode"
@@ -70,3 +71,13 @@ def check_decoder_record(record: DecoderRecord, graphs: list[str], where: str) -
             raise InputError(f"{where}: decoder.eos: {token} is not in the vocabulary")
     if record.kv_bytes < 0 or record.kv_full_bytes < 0:
         raise InputError(f"{where}: decoder: negative bytes of caches")
+
+
+def decoder_text(record: DecoderRecord) -> str:
+    """What a person wants to know about the caches, on one line."""
+    options = ",".join(f"{name}={value}" for name, value in record.kv_options.items())
+    return (
+        f"KV caches at {record.context} positions: {bytes_text(record.kv_bytes)} kept by "
+        f"{plain(record.kv_method)}{f' ({plain(options)})' if options else ''}, as stored here; "
+        f"everything as float16 would take {bytes_text(record.kv_full_bytes)}"
+    )

@@ -17,7 +17,8 @@ HEAVY = (
 # The command line is an interface: a flag is added here on purpose or not at all.
 FLAGS = {
     "compile": [
-        "model", "--target", "--precision", "--compress", "--calibration",
+        "model", "--target", "--precision", "--compress", "--decode", "--context", "--chunk",
+        "--tokenizer", "--eos", "--kv-form", "--calibration",
         "--max-error", "--max-bytes", "--placer", "--placer-config", "--budget", "--seed",
         "--dim", "--constraints",
         "--evaluator", "--evaluator-repeats", "--evaluator-timeout", "--evaluator-jobs",
@@ -39,6 +40,10 @@ FLAGS = {
     "run": [
         "artifact", "--inputs", "-o", "--out", "--check-plan", "--profile", "--repeat", "--json",
         "--graph", "--threads",
+    ],
+    "generate": [
+        "artifact", "--prompt", "--prompt-file", "--tokens", "--max-tokens", "--temperature",
+        "--top-p", "--seed", "--session", "--threads", "--json",
     ],
     "inspect": ["artifact"],
     "verify": ["artifact"],
