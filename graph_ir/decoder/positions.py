@@ -62,9 +62,16 @@ def replace_positions(
     observed = _observe(model, [*told, *settled], calls, feeds, runner)
     rows = RowCount(graph, tokens)
     first = next(iter(graph))
+    one_row = all(call.rows == 1 for call in calls)
+    replaced: set[ir.Value] = set()
     for value in [*told, *settled]:
         arrays = observed.arrays.get(value_name(value))
         if arrays is None or not value.uses():
+            continue
+        node = value.producer()
+        if one_row and node is not None and any(v in replaced for v in node.inputs):
+            # With one row nothing tells which of its axes is that of the rows: the graph does.
+            replaced.update(node.outputs)
             continue
         place = _after(value, first)
         emitter = Emitter(graph, value_name(value), place)
@@ -75,6 +82,7 @@ def replace_positions(
             new = _as_lookup(emitter, observed.calls, arrays, value, positions)
         if new is not None:
             value.replace_all_uses_with(new, replace_graph_outputs=False)
+            replaced.add(new)
     graph.sort()
 
 
