@@ -1,6 +1,5 @@
 """The document of `egrl bench kv`, from the rows alone."""
 
-from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -41,9 +40,3 @@ def document_lines(rows: Rows) -> list[str]:
     while lines and not lines[-1]:
         lines.pop()
     return lines
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
