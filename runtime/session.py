@@ -75,6 +75,7 @@ def make_session(
     prepack: bool = True,
     dump: Path | None = None,
     profile: Path | None = None,
+    arena: bool = True,
 ) -> ort.InferenceSession:
     """A CPU session; a model given by path has its external weights memory-mapped.
 
@@ -85,6 +86,7 @@ def make_session(
         prepack: whether kernels may rearrange constant weights when the session is made.
         dump: where to write the graph that it executes, its larger constants beside it.
         profile: what the name of the file of times begins with.
+        arena: whether memory that a call gave back is kept for the next.
 
     Raises:
         InputError: onnxruntime refuses the model.
@@ -110,6 +112,7 @@ def make_session(
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
+    options.enable_cpu_mem_arena = arena
     if not prepack:
         options.add_session_config_entry("session.disable_prepacking", "1")
     source = model if isinstance(model, bytes) else str(model)

@@ -19,7 +19,7 @@ from egrl.bench.joint_table import JointRow, document
 from egrl.bench.machine import machine_line
 from egrl.bench.model_index import IndexEntry, read_index
 from egrl.bench.options import BenchOptions
-from egrl.compression.error import Outputs, run_samples
+from egrl.compression.error import Reference
 from egrl.compression.inputs import read_calibration
 from egrl.compression.joint.choices import lower_precisions
 from egrl.compression.joint.choosing import Choosing
@@ -65,13 +65,13 @@ class _Source:
     Attributes:
         model: simplified, of the opset that the grids need.
         data: its inputs.
-        expected: its outputs.
+        reference: what results are measured against.
         sensitivities: of all grids.
     """
 
     model: ir.Model
     data: Data
-    expected: tuple[Outputs, ...]
+    reference: Reference
     sensitivities: Sensitivities
 
 
@@ -108,13 +108,13 @@ def _source(folder: Path, entry: IndexEntry) -> _Source:
     model = loaded.graph_model
     run_lossless(model)
     inputs = read_calibration(folder / entry.inputs, model.graph, SEED)
-    expected = run_samples(model, inputs.samples, Execution())
+    reference = Reference(model, inputs.samples)
     raise_opset(model, max(needed_opset(grid.bits) for grid in GRIDS), entry.file)
     data = Data(inputs.samples, OnnxRuntimeRunner(), SEED, True, REFERENCES["int4"])
     coarsest_first = sorted(GRIDS, key=lambda grid: (grid.bits, -grid.group))
     sites = find_sites(model.graph).found
     sensitivities = measure_sensitivities(model, sites, coarsest_first, data)
-    return _Source(model, data, expected, sensitivities)
+    return _Source(model, data, reference, sensitivities)
 
 
 def _rows(name: str, source: _Source, target_name: str) -> Iterator[JointRow]:
@@ -126,7 +126,7 @@ def _rows(name: str, source: _Source, target_name: str) -> Iterator[JointRow]:
     precisions = lower_precisions(source.model, GRIDS, execution_type, streamed, name)
     costs = precisions.costs(source.sensitivities)
     trial = Trial(
-        source.model, precisions, Rtn(), (), source.data, source.data.samples, source.expected,
+        source.model, precisions, Rtn(), (), source.data, source.reference,
         Execution(accuracy_level=4),
     )  # fmt: skip
     place = Place(precisions, accelerator, {}, SEED)

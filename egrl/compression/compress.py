@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from egrl.compression.error import relative_error, run_samples
+from egrl.compression.error import LOSSLESS_EXECUTION, Reference
 from egrl.compression.gate import check_executed, with_forms
 from egrl.compression.inputs import draw_inputs, read_calibration
 from egrl.compression.int4_activations import quantize_int4
@@ -21,8 +21,6 @@ FAMILIES = {"int4": quantize_int4, "int8": quantize_int8}
 
 AUTO = "auto"
 """The family that chooses precisions for a target."""
-
-LOSSLESS_EXECUTION = Execution()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ def compress(model: Model, asked: Compression, target: Target | None = None) -> 
         if asked.calibration is None
         else read_calibration(Path(asked.calibration), graph, asked.seed)
     )
-    expected = run_samples(graph_model, inputs.samples, LOSSLESS_EXECUTION)
+    reference = Reference(graph_model, inputs.samples)
     execution = LOSSLESS_EXECUTION
     records, details, error, homes = [], [], 0.0, dict[str, int]()
     for spec in specs:
@@ -102,7 +100,7 @@ def compress(model: Model, asked: Compression, target: Target | None = None) -> 
             if target is None:
                 raise spec.fail("expected a target to choose for, got none")
             goal = Goal(target, asked.max_error, asked.max_bytes, asked.seed)
-            joint = quantize_jointly(graph_model, spec, inputs, model.source_path, goal, expected)
+            joint = quantize_jointly(graph_model, spec, inputs, model.source_path, goal, reference)
             detail, homes = joint.weights, joint.homes
         else:
             detail = FAMILIES[spec.family](graph_model, spec, inputs, model.source_path)
@@ -113,8 +111,7 @@ def compress(model: Model, asked: Compression, target: Target | None = None) -> 
             )
         execution = Execution(accuracy_level=detail.accuracy)
         make_fusable(graph_model.graph)
-        got = run_samples(graph_model, inputs.samples, execution)
-        error = relative_error(expected, got)
+        error = reference.error(graph_model, execution)
         used = inputs if detail.calibration is None else detail.calibration
         options = _recorded(spec, detail, used.source, len(used.samples), asked.seed)
         records.append(PassRecord(spec.family, options, error))

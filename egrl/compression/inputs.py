@@ -8,7 +8,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graph_ir.errors import InputError
-from graph_ir.onnx_values import op_key, shape_of, value_name
+from graph_ir.onnx_values import element_count, op_key, shape_of, value_name
 from runtime.npz import read_inputs
 from runtime.session import Port, check_inputs
 
@@ -16,6 +16,9 @@ Array = NDArray[np.generic]
 Feeds = dict[str, Array]
 
 DRAWN_SAMPLES = 4
+LONG_SAMPLES = 2
+"""Instead, where a sample is a text of many positions, each of which is a row of its own."""
+LONG = 256
 
 MAX_CALIBRATION_BYTES = 4 << 30
 """Of all samples together, since all are held while a model is quantized."""
@@ -67,9 +70,13 @@ def _check_finite(feeds: Feeds) -> None:
             raise InputError(f"input {name!r}: expected finite values, got NaN or infinity")
 
 
-def draw_inputs(graph: ir.Graph, seed: int, count: int = DRAWN_SAMPLES) -> CalibrationInputs:
+def draw_inputs(graph: ir.Graph, seed: int, count: int | None = None) -> CalibrationInputs:
     """Seeded inputs: standard normal floats, indices of what they look up, masks of ones."""
     rng = np.random.default_rng(seed)
+    if count is None:
+        looked_up = [v for v in graph.inputs if table_rows(v) is not None]
+        long = any(element_count(value) >= LONG for value in looked_up)
+        count = LONG_SAMPLES if long else DRAWN_SAMPLES
     samples = tuple(
         {value_name(value): _drawn(value, rng) for value in graph.inputs} for _ in range(count)
     )

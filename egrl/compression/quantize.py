@@ -1,12 +1,17 @@
 """Runs the base method of a compression over a graph, and records what it cost each layer."""
 
+import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from graph_ir.compression.emit import emit
 from graph_ir.compression.grid import F32, Grid, QuantizedWeight
+from graph_ir.compression.mean_squares import mean_squares
 from graph_ir.compression.method import (
     Data,
     InputStatistics,
@@ -18,9 +23,14 @@ from graph_ir.compression.sites import Site
 from graph_ir.compression.stages import by_input, run_in_stages
 from graph_ir.compression.statistics import input_statistics, output_square
 from graph_ir.errors import InputError
+from graph_ir.onnx_values import value_name
 from runtime.compression import LayerRecord
 
 Kept = dict[str, tuple[F32, QuantizedWeight]]
+_Done = tuple[Site, F32, QuantizedWeight, InputStatistics | None]
+
+# Columns at a time of what is computed of a whole weight.
+_COLUMNS = 4096
 
 
 def quantize_sites(
@@ -53,6 +63,9 @@ def quantize_sites(
         if kept is not None:
             kept[site.name] = (weight_KN, quantized)
         emit(site, quantized)
+        del weight_KN, quantized
+        if kept is None:
+            _unmap(site)
     return [records[site.name] for site in sites]
 
 
@@ -62,33 +75,61 @@ def _quantized(
     sites: Sequence[Site],
     grids: Mapping[str, Grid],
     data: Data,
-) -> Iterator[tuple[Site, F32, QuantizedWeight, InputStatistics | None]]:
-    """Every site with its weight before and after; the caller changes the graph at once."""
+) -> Iterator[_Done]:
+    """Every site with its weight before and after; the caller changes the graph."""
     if isinstance(method, ModelMethod):
         together = method.quantize(model, sites, grids, data)
         for site in sites:
             yield site, site.weight_KN(), together[site.name], None
-    elif method.needs_inputs:
+    elif not method.needs_inputs:
+        yield from _one_by_one(model, method, sites, grids, data)
+    else:
         groups = by_input(sites)
         values = [group.value for group in groups]
         stages = run_in_stages(model, values, data.samples, data.runner)
         for group, arrays in zip(groups, stages, strict=True):
             inputs = input_statistics(arrays)
-            if not np.isfinite(inputs.gram_KK).all():
-                raise InputError(
-                    f"inputs of {group.sites[0].name}: expected finite values on the calibration "
-                    "inputs, got NaN or infinity"
-                )
+            _check_finite(group.sites[0], inputs.gram_KK)
             for site in group.sites:
                 yield _one(method, site, grids[site.name], inputs)
-    else:
+
+
+def _one_by_one(
+    model: ir.Model,
+    method: WeightMethod,
+    sites: Sequence[Site],
+    grids: Mapping[str, Grid],
+    data: Data,
+) -> Iterator[_Done]:
+    """Likewise for a method that needs to know nothing of the other weights: several at a time."""
+    known: dict[str, InputStatistics] = {}
+    if method.needs_squares:
+        known = mean_squares(model, [site.input for site in sites], data)
+    for site in sites:
+        if value_name(site.input) in known:
+            _check_finite(site, known[value_name(site.input)].square_K)
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        # Only as many ahead as there are workers: a weight is several times its size at work.
+        started: deque[Future[_Done]] = deque()
         for site in sites:
-            yield _one(method, site, grids[site.name], None)
+            inputs = known.get(value_name(site.input))
+            started.append(pool.submit(_one, method, site, grids[site.name], inputs))
+            if len(started) > workers:
+                yield started.popleft().result()
+        while started:
+            yield started.popleft().result()
 
 
-def _one(
-    method: WeightMethod, site: Site, grid: Grid, inputs: InputStatistics | None
-) -> tuple[Site, F32, QuantizedWeight, InputStatistics | None]:
+def _check_finite(site: Site, statistics: NDArray[np.float64]) -> None:
+    if not np.isfinite(statistics).all():
+        raise InputError(
+            f"inputs of {site.name}: expected finite values on the calibration inputs, got NaN "
+            "or infinity"
+        )
+
+
+def _one(method: WeightMethod, site: Site, grid: Grid, inputs: InputStatistics | None) -> _Done:
     weight_KN = site.weight_KN()
     return site, weight_KN, method.quantize(weight_KN, grid, inputs), inputs
 
@@ -97,23 +138,33 @@ def layer_record(
     name: str, weight_KN: F32, quantized: QuantizedWeight, inputs: InputStatistics | None
 ) -> LayerRecord:
     """Size and error of a quantized weight."""
-    error_KN = quantized.dequantized()
-    error_KN -= weight_KN
-    output_error = None
-    if inputs is not None:
-        output_error = _ratio(
-            output_square(inputs.gram_KK, error_KN), output_square(inputs.gram_KK, weight_KN)
-        )
+    lost = square = output_lost = output = 0.0
+    for start in range(0, weight_KN.shape[1], _COLUMNS):
+        part_KN = weight_KN[:, start : start + _COLUMNS]
+        error_KN = quantized.columns(start, start + _COLUMNS).dequantized()
+        error_KN -= part_KN
+        lost += float(np.square(error_KN).sum(dtype=np.float64))
+        square += float(np.square(part_KN).sum(dtype=np.float64))
+        if inputs is not None:
+            output_lost += output_square(inputs, error_KN)
+            output += output_square(inputs, part_KN)
     return LayerRecord(
         name,
         quantized.grid.bits,
         quantized.grid.group,
         quantized.stored_bits,
         weight_KN.size,
-        _ratio(float(np.vdot(error_KN, error_KN)), float(np.vdot(weight_KN, weight_KN))),
-        output_error,
+        _ratio(lost, square),
+        None if inputs is None else _ratio(output_lost, output),
         None if inputs is None else inputs.rows,
     )
+
+
+def _unmap(site: Site) -> None:
+    """Lets go of the mapped file of a weight; whoever wants it again maps it again."""
+    tensor = site.weight.const_value
+    if isinstance(tensor, ir.ExternalTensor):
+        tensor.release()
 
 
 def _ratio(square: float, of: float) -> float:

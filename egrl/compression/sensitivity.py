@@ -77,12 +77,12 @@ def measure_sensitivities(
     stages = run_in_stages(model, [g.value for g in groups], data.samples, data.runner)
     found: Sensitivities = {}
     for group, arrays in zip(groups, stages, strict=True):
-        gram_KK = input_statistics(arrays).gram_KK
+        inputs = input_statistics(arrays)
         for site in group.sites:
             weight_KN = site.weight_KN()
             layer = {
                 grid: output_square(
-                    gram_KK, weight_KN - Rtn().quantize(weight_KN, grid).dequantized()
+                    inputs, weight_KN - Rtn().quantize(weight_KN, grid).dequantized()
                 )
                 for grid in grids
             }

@@ -107,7 +107,7 @@ def best_scale(
         total_K += x_RK.sum(axis=0)
         rows += len(x_RK)
     mean_K = total_K / max(rows, 1)
-    gram_KK = input_statistics(arrays).gram_KK
+    statistics = input_statistics(arrays)
     parts = [_some_columns(weight_KN) for weight_KN in weights]
     shares = [
         weight_KN.shape[1] / part_KN.shape[1]
@@ -121,7 +121,7 @@ def best_scale(
             scaled_KN = (part_KN * scale_K[:, None]).astype(np.float32)
             rounded_KN = Rtn().quantize(scaled_KN, grid).dequantized() / scale_K[:, None]
             difference_KN = (rounded_KN - part_KN).astype(np.float32)
-            error += share * output_square(gram_KK, difference_KN)
+            error += share * output_square(statistics, difference_KN)
         if error < best[0]:
             best = (error, float(alpha), scale_K)
     return best[1], best[2]

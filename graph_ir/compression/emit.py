@@ -19,7 +19,7 @@ from graph_ir.compression.packing import packed_constant as packed_constant
 from graph_ir.compression.sites import Site
 from graph_ir.errors import InputError
 from graph_ir.onnx_values import value_name
-from graph_ir.passes.rewiring import graph_of
+from graph_ir.passes.rewiring import Names, graph_of
 
 __all__ = ["dequantized_value", "emit", "needed_opset", "packed_constant"]
 
@@ -62,6 +62,7 @@ def dequantized_value(
 def _dequantized(
     graph: ir.Graph, before: ir.Node, stem: str, packed: Packed, quantized: QuantizedWeight
 ) -> ir.Value:
+    names = Names(graph)
     wide = named_node(
         graph,
         "Cast",
@@ -70,6 +71,7 @@ def _dequantized(
         f"{stem}.scale32",
         quantized.scale_GN.shape,
         ir.DataType.FLOAT,
+        names,
     )
     zeros = [] if packed.zero is None else [packed.zero]
     whole = named_node(
@@ -80,6 +82,7 @@ def _dequantized(
         f"{stem}.dequantized",
         quantized.levels_KN.shape,
         ir.DataType.FLOAT,
+        names,
     )
     graph.insert_before(before, [wide, whole])
     return whole.outputs[0]

@@ -4,6 +4,7 @@ Axes: K inner (input channels), N columns (output channels), G groups of consecu
 channels that share a scale.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -105,11 +106,31 @@ class QuantizedWeight:
         levels_KN *= spread(self.scale_GN, self.grid.group, inner).astype(np.float32)
         return levels_KN
 
+    def columns(self, start: int, stop: int) -> "QuantizedWeight":
+        """Some of its columns, without a copy."""
+        zero_GN = None if self.zero_GN is None else self.zero_GN[:, start:stop]
+        return QuantizedWeight(
+            self.grid, self.levels_KN[:, start:stop], self.scale_GN[:, start:stop], zero_GN
+        )
+
     @property
     def stored_bits(self) -> int:
         """Bits with scales and zero points."""
         inner, columns = self.levels_KN.shape
         return self.grid.stored_bits(inner, columns)
+
+
+def side_by_side(parts: Sequence[QuantizedWeight]) -> QuantizedWeight:
+    """Columns of one weight, quantized apart from each other, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    zeros = [part.zero_GN for part in parts if part.zero_GN is not None]
+    return QuantizedWeight(
+        parts[0].grid,
+        np.concatenate([part.levels_KN for part in parts], axis=1),
+        np.concatenate([part.scale_GN for part in parts], axis=1),
+        np.concatenate(zeros, axis=1) if zeros else None,
+    )
 
 
 def spread(per_group_GN: NDArray[T], group: int, inner: int) -> NDArray[T]:

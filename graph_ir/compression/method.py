@@ -73,16 +73,27 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class InputStatistics:
-    """What a product's left factor was over the calibration inputs.
+    """What a product's left factor was over the inputs.
+
+    Attributes:
+        square_K: float64, mean over rows of x^2.
+        rows: how many rows were seen.
+    """
+
+    square_K: NDArray[np.float64]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class GramStatistics(InputStatistics):
+    """The same with what channels have to do with each other.
 
     Attributes:
         gram_KK: float64, mean over rows of x x^T, x being what the already quantized layers before
             give.
-        rows: how many rows were seen.
     """
 
     gram_KK: NDArray[np.float64]
-    rows: int
 
 
 class WeightMethod(ABC):
@@ -90,11 +101,14 @@ class WeightMethod(ABC):
 
     Attributes:
         name: on the command line.
-        needs_inputs: whether `quantize` wants statistics of the layer's inputs.
+        needs_inputs: whether `quantize` wants `GramStatistics` of the layer's inputs.
+        needs_squares: whether it is content with the mean square of each channel, for which
+            inputs need not be like real ones.
     """
 
     name: ClassVar[str]
     needs_inputs: ClassVar[bool] = False
+    needs_squares: ClassVar[bool] = False
 
     @abstractmethod
     def quantize(

@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from graph_ir.compression.awq_fold import multiply
 from graph_ir.compression.grid import F32, QuantizedWeight
-from graph_ir.compression.method import Array, Correction, Data
+from graph_ir.compression.method import Array, Correction, Data, GramStatistics
 from graph_ir.compression.norm_tweak_sites import TweakedNorm, add_to, find_norms
 from graph_ir.compression.stages import run_in_stages
 from graph_ir.compression.statistics import input_statistics, output_square
@@ -99,7 +99,7 @@ class NormTweak(Correction):
         bias_K = norm.bias_K()
         width = len(bias_K)
         moments = _moments(arrays, bias_K)
-        if not np.isfinite(moments.wanted_KK).all():
+        if not np.isfinite(moments.wanted.gram_KK).all():
             raise InputError(
                 f"norm-tweak: value {value_name(norm.value)}: expected finite values on the "
                 "calibration inputs, got NaN or infinity"
@@ -107,7 +107,7 @@ class NormTweak(Correction):
         product_KK, cross_KK = np.zeros((width, width)), np.zeros((width, width))
         for name in norm.readers:
             weight_KN, stored = quantized[name]
-            square = output_square(moments.wanted_KK, weight_KN)
+            square = output_square(moments.wanted, weight_KN)
             if square <= 0:
                 continue
             rounded_KN = stored.dequantized()
@@ -131,11 +131,11 @@ class NormTweak(Correction):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Moments:
-    """Means over rows, of z z^T, z x^T, x x^T, z and x; x is z and the bias."""
+    """Means over rows, of z z^T, z x^T, z and x; x is z and the bias, its own are `wanted`."""
 
     normed_KK: F64
     cross_KK: F64
-    wanted_KK: F64
+    wanted: GramStatistics
     normed_mean_K: F64
     wanted_mean_K: F64
 
@@ -149,4 +149,4 @@ def _moments(arrays: Sequence[Array], bias_K: F64) -> _Moments:
     mean_K = total_K / max(wanted.rows, 1)
     cross_KK = wanted.gram_KK - np.outer(bias_K, mean_K)
     normed_KK = cross_KK - np.outer(mean_K - bias_K, bias_K)
-    return _Moments(normed_KK, cross_KK, wanted.gram_KK, mean_K - bias_K, mean_K)
+    return _Moments(normed_KK, cross_KK, wanted, mean_K - bias_K, mean_K)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from graph_ir.compression.grid import QuantizedWeight
-from graph_ir.passes.rewiring import unused_name
+from graph_ir.passes.rewiring import Names
 
 OPSET = 21
 OPSET_2_BITS = 25
@@ -29,17 +30,30 @@ def needed_opset(bits: int) -> int:
     return OPSET_2_BITS if bits == 2 else OPSET
 
 
-def packed_constant(graph: ir.Graph, stem: str, array: np.ndarray, dtype: ir.DataType) -> ir.Value:
-    """A new initializer of any element type."""
-    name = unused_name(graph, stem)
+def packed_constant(
+    graph: ir.Graph,
+    stem: str,
+    array: np.ndarray,
+    dtype: ir.DataType,
+    names: Names | None = None,
+) -> ir.Value:
+    """A new initializer of any element type; its name out of `names`, if they were read."""
+    name = (names or Names(graph)).unused(stem)
+    tensor = ir.Tensor(array, dtype=dtype, name=name)
     value = ir.Value(
         name=name,
         shape=ir.Shape(array.shape),
         type=ir.TensorType(dtype),
-        const_value=ir.Tensor(array, dtype=dtype, name=name),
+        const_value=_narrow(tensor) if dtype.bitwidth < 8 else tensor,
     )
     graph.register_initializer(value)
     return value
+
+
+def _narrow(tensor: ir.TensorProtocol) -> ir.PackedTensor[NDArray[np.uint8]]:
+    """The same as it will be in the file, several integers a byte."""
+    packed = np.frombuffer(tensor.tobytes(), np.uint8)
+    return ir.PackedTensor(packed, tensor.dtype, shape=list(tensor.shape.numpy()), name=tensor.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +82,12 @@ def pack(
         quantized: the weight.
         rows_first: store the transposes, `[N, K]` and `[N, G]`.
     """
+    names = Names(graph)
     dtype, stored = TYPES[(quantized.grid.bits, quantized.grid.symmetric)]
 
     def constant(suffix: str, array: np.ndarray, kind: ir.DataType) -> ir.Value:
         array = np.ascontiguousarray(array.T) if rows_first else array
-        return packed_constant(graph, f"{stem}.{suffix}", array, kind)
+        return packed_constant(graph, f"{stem}.{suffix}", array, kind, names)
 
     zero_GN = quantized.zero_GN
     return Packed(
@@ -90,11 +105,15 @@ def named_node(
     stem: str,
     shape: Sequence[int],
     dtype: ir.DataType,
+    names: Names | None = None,
 ) -> ir.Node:
-    """A node of the standard domain with one output, both called after `stem`; not inserted."""
+    """A node of the standard domain with one output, both called after `stem`; not inserted.
+
+    Its name is out of `names`, if they were read.
+    """
     node = ir.node(op_type, list(inputs), dict(attributes))
     output = node.outputs[0]
-    output.name = unused_name(graph, stem)
+    output.name = (names or Names(graph)).unused(stem)
     output.shape, output.type = ir.Shape(shape), ir.TensorType(dtype)
     node.name = f"{output.name}/{op_type}"
     return node

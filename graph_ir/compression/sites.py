@@ -155,7 +155,8 @@ def finite_weight(value: ir.Value, where: str) -> F32:
     """
     tensor = value.const_value
     assert tensor is not None
-    array = tensor.numpy().astype(np.float32)
+    array = tensor.numpy().astype(np.float32, copy=False).view()
+    array.flags.writeable = False  # It may be the model's own, or a mapped file's.
     # One pass and no mask: a sum is finite where all terms are, but for an overflow.
     with np.errstate(invalid="ignore"):
         finite = bool(np.isfinite(array.sum(dtype=np.float64)))

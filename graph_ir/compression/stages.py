@@ -101,10 +101,11 @@ def _advance(
     held: list[Feeds],
 ) -> None:
     """Adds a stage's outputs to what is held of every sample."""
-    execute = runner.open(stage, [value_name(v) for v in outputs])
     names = [value_name(v) for v in inputs]
-    for feeds in held:
-        feeds |= execute({name: feeds[name] for name in names})
+    given = [{name: feeds[name] for name in names} for feeds in held]
+    computed = runner.run(stage, given, [value_name(v) for v in outputs])
+    for feeds, values in zip(held, computed, strict=True):
+        feeds |= values
 
 
 def _needed(values: Sequence[ir.Value], known: dict[ir.Value, None]) -> dict[ir.Node, None]:

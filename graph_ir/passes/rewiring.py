@@ -50,6 +50,26 @@ def outputs_of(node: ir.Node) -> tuple[ir.Value, ...]:
     return tuple(graph_of(node).outputs)
 
 
+class Names:
+    """The names of a graph's values, for whoever needs several new ones."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        """Reads them; names that others give afterwards are not known, initializers' are."""
+        self._initializers = graph.initializers
+        self._taken = {value.name for node in graph for value in node.outputs}
+        self._taken.update(value.name for value in graph.inputs)
+
+    def unused(self, stem: str) -> str:
+        """A name that no value has, and that is not given again; see `unused_name`."""
+        name = stem
+        suffix = 1
+        while name in self._taken or name in self._initializers:
+            suffix += 1
+            name = f"{stem}_{suffix}"
+        self._taken.add(name)
+        return name
+
+
 def unused_name(graph: ir.Graph, stem: str) -> str:
     """A name that no value of the graph has.
 
@@ -57,14 +77,7 @@ def unused_name(graph: ir.Graph, stem: str) -> str:
         graph: in which it must be unique.
         stem: the name, if it is free, otherwise what it begins with.
     """
-    taken = {value.name for node in graph for value in node.outputs}
-    taken.update(value.name for value in graph.inputs)
-    name = stem
-    suffix = 1
-    while name in taken or name in graph.initializers:
-        suffix += 1
-        name = f"{stem}_{suffix}"
-    return name
+    return Names(graph).unused(stem)
 
 
 def add_constant(graph: ir.Graph, stem: str, array: NDArray[np.generic]) -> ir.Value:

@@ -127,7 +127,7 @@ def test_scale_is_where_the_gradient_vanishes() -> None:
 def test_no_group_is_worse_than_round_to_nearest(grid: Grid, heavy: bool) -> None:
     weight_KN = weight(200, 70, heavy=heavy)
     square_K = np.random.default_rng(2).exponential(size=200) ** 2
-    inputs = InputStatistics(np.diag(square_K), 100)
+    inputs = InputStatistics(square_K, 100)
     counts_K = importance(square_K, EasyQuant().flatten)
     found = output_error(weight_KN, EasyQuant().quantize(weight_KN, grid, inputs), counts_K)
     nearest = output_error(weight_KN, Rtn().quantize(weight_KN, grid), counts_K)
@@ -140,7 +140,7 @@ def test_inputs_decide_which_channels_are_exact() -> None:
     weight_KN = weight(64, 50)
     square_K = np.where(np.arange(64) % 8 == 0, 100.0, 1.0)
     inputs_RK = np.random.default_rng(3).normal(size=(4096, 64)) * np.sqrt(square_K)
-    inputs = InputStatistics(inputs_RK.T @ inputs_RK / 4096, 4096)
+    inputs = InputStatistics(np.square(inputs_RK).mean(axis=0), 4096)
     blind = EasyQuant().quantize(weight_KN, Grid()).dequantized() - weight_KN
     seeing = EasyQuant().quantize(weight_KN, Grid(), inputs).dequantized() - weight_KN
     assert np.square(inputs_RK @ seeing).mean() < 0.7 * np.square(inputs_RK @ blind).mean()
@@ -149,12 +149,12 @@ def test_inputs_decide_which_channels_are_exact() -> None:
 
 def test_channels_that_no_input_reaches_still_count() -> None:
     weight_KN = weight(64, 20)
-    reached = InputStatistics(np.diag(np.where(np.arange(64) < 60, 1.0, 0.0)), 10)
+    reached = InputStatistics(np.where(np.arange(64) < 60, 1.0, 0.0), 10)
     error_KN = EasyQuant().quantize(weight_KN, Grid(), reached).dequantized() - weight_KN
     assert np.square(error_KN[60:]).mean() < 0.1 * np.square(weight_KN[60:]).mean()
     alone = EasyQuant().quantize(weight_KN, Grid())
     for nothing in (0.0, np.inf, np.nan):
-        says_nothing = InputStatistics(np.full((64, 64), nothing), 10)
+        says_nothing = InputStatistics(np.full(64, nothing), 10)
         found = EasyQuant().quantize(weight_KN, Grid(), says_nothing)
         assert np.array_equal(found.levels_KN, alone.levels_KN)
 

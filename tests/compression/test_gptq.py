@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph_ir.compression.grid import Grid, QuantizedWeight
-from graph_ir.compression.method import InputStatistics
+from graph_ir.compression.method import GramStatistics
 from graph_ir.compression.methods.gptq import Gptq, chosen_damping, damped, feedback, inverse_factor
 from graph_ir.compression.methods.refine import descend, objective, refine, with_best_scales
 from graph_ir.compression.methods.rtn import Rtn, range_of_groups
@@ -21,7 +21,8 @@ def correlated(inner, rows, seed):
 
 
 def statistics(x):
-    return InputStatistics(x.T @ x / len(x), len(x))
+    gram_KK = x.T @ x / len(x)
+    return GramStatistics(np.diag(gram_KK), len(x), gram_KK)
 
 
 def weight(inner, columns, seed):

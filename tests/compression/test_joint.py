@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from accelerator_sim.problem import build_problem
 from accelerator_sim.targets import load_target
 from egrl.compilation import compile_model
+from egrl.compression.error import Reference
 from egrl.compression.joint.choosing import Choosing
 from egrl.compression.joint.costs import ChoiceCosts
 from egrl.compression.joint.goal import AutoOptions, Goal, Target
@@ -150,7 +151,7 @@ def test_choice_is_repaired_where_the_sum_of_parts_is_wrong(factor: float) -> No
     precisions = precisions_of(model, machine)
     costs = random_costs(precisions, 7)
     data = Data((), OnnxRuntimeRunner(), 0, False, GRIDS[1])
-    trial = _Worse(model, precisions, Rtn(), (), data, (), (), Execution())
+    trial = _Worse(model, precisions, Rtn(), (), data, Reference(model, ()), Execution())
     trial.factor, trial.costs = factor, costs
     goal = Goal(Target(machine, "fp16"), 0.6, None, 0)
     options = AutoOptions(nodes=20, rounds=3, evaluations=200)

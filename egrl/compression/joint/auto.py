@@ -6,12 +6,11 @@ quantized and measured, and the model is scaled by what the measurement said bef
 is returned was measured, and no measured choice that keeps to the bounds is faster.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from egrl.compression.error import Outputs
+from egrl.compression.error import Reference
 from egrl.compression.inputs import CalibrationInputs
 from egrl.compression.joint.choices import lower_precisions
 from egrl.compression.joint.choosing import Choosing
@@ -55,7 +54,7 @@ def quantize_jointly(
     calibration: CalibrationInputs,
     where: str,
     goal: Goal,
-    expected: Sequence[Outputs],
+    reference: Reference,
 ) -> JointRecord:
     """Chooses precisions for a target and quantizes in place.
 
@@ -65,7 +64,7 @@ def quantize_jointly(
         calibration: inputs.
         where: the model's path, for messages.
         goal: target and bounds.
-        expected: outputs of the source on the inputs.
+        reference: the source, to measure against.
 
     Raises:
         InputError: an unknown method or option, no bound at all.
@@ -99,8 +98,7 @@ def quantize_jointly(
         recipe.method,
         recipe.corrections,
         data,
-        calibration.samples,
-        expected,
+        reference,
         Execution(accuracy_level=recipe.whole.accuracy),
     )
     choosing = Choosing(goal, options, precisions, precisions.costs(errors), trial, where)

@@ -1,12 +1,10 @@
 """Choices of precision made real: quantized, executed, and measured against the source."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from egrl.compression.error import Outputs, relative_error, run_samples
-from egrl.compression.inputs import Feeds
+from egrl.compression.error import Reference
 from egrl.compression.joint.choices import Precisions, sites_of
 from egrl.compression.quantize import Kept, quantize_sites
 from graph_ir.compression.fusable import make_fusable
@@ -25,8 +23,7 @@ class Trial:
         method: that quantizes.
         corrections: that follow it.
         data: that both look at.
-        samples: inputs to measure on.
-        expected: outputs of the source.
+        reference: the source.
         execution: of the result.
         measured: errors known already, by choice.
     """
@@ -36,8 +33,7 @@ class Trial:
     method: Method
     corrections: tuple[Correction, ...]
     data: Data
-    samples: Sequence[Feeds]
-    expected: Sequence[Outputs]
+    reference: Reference
     execution: Execution
     measured: dict[tuple[int, ...], float] = field(default_factory=dict)
 
@@ -48,8 +44,8 @@ class Trial:
             form = self.model.clone()
             self.apply(form, choice_S)
             make_fusable(form.graph)
-            got = run_samples(form, self.samples, self.execution)
-            known = self.measured[choice_S] = relative_error(self.expected, got)
+            known = self.reference.error(form, self.execution)
+            self.measured[choice_S] = known
         return known
 
     def apply(

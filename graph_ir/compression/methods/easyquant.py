@@ -7,8 +7,8 @@ The paper, section 3.1, also keeps outliers exactly: small groups do nearly what
 whole columns, at the same bits and in onnxruntime's own kernel (docs/decisions, outliers).
 
 Where the paper looks at the weight alone, each input channel counts here by the mean square of its
-values on the inputs that the compiler makes up (`inputs.gram_KK`, its diagonal only): random or
-generated inputs have the channels' sizes right long before they have anything else right. The sum
+values on the inputs that the compiler makes up (`inputs.square_K`): random inputs have the
+channels' sizes right long before they have anything else right. The sum
 of h_k (w_k - s q_k)^2 is then the mean square error of the layer's output, for inputs of that
 variance that are independent of each other. It also decides, group by group, in float64 and with
 the scale as it is stored, whether the range that was found replaces the one that the signed
@@ -25,7 +25,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from graph_ir.compression.grid import F32, Grid, QuantizedWeight, grouped
+from graph_ir.compression.grid import F32, Grid, QuantizedWeight, grouped, side_by_side
 from graph_ir.compression.method import InputStatistics, WeightMethod
 from graph_ir.compression.methods.range_kernel import search_ranges
 from graph_ir.compression.methods.rtn import on_grid, range_of_groups, usable_scale
@@ -50,7 +50,7 @@ class EasyQuant(WeightMethod):
     """
 
     name: ClassVar[str] = "easyquant"
-    needs_inputs: ClassVar[bool] = True
+    needs_squares: ClassVar[bool] = True
 
     search: int = 20
     flatten: float = 0.1
@@ -72,22 +72,14 @@ class EasyQuant(WeightMethod):
         shares = np.linspace(SMALLEST, LARGEST, self.search, dtype=np.float32)
         importance_K = np.ones(len(weight_KN), np.float32)
         if inputs is not None:
-            importance_K = importance(np.diag(inputs.gram_KK), self.flatten)
-        parts = [
-            np.ascontiguousarray(weight_KN[:, start : start + _COLUMNS])
-            for start in range(0, weight_KN.shape[1], _COLUMNS)
-        ]
+            importance_K = importance(inputs.square_K, self.flatten)
+
+        def part(start: int) -> QuantizedWeight:
+            part_KN = np.array(weight_KN[:, start : start + _COLUMNS], order="C")
+            return _quantized(part_KN, grid, importance_K, shares)
+
         with ThreadPoolExecutor(self.threads or os.cpu_count() or 1) as pool:
-            done = list(
-                pool.map(lambda part_KN: _quantized(part_KN, grid, importance_K, shares), parts)
-            )
-        zeros = [part.zero_GN for part in done if part.zero_GN is not None]
-        return QuantizedWeight(
-            grid,
-            np.concatenate([part.levels_KN for part in done], axis=1),
-            np.concatenate([part.scale_GN for part in done], axis=1),
-            np.concatenate(zeros, axis=1) if zeros else None,
-        )
+            return side_by_side(list(pool.map(part, range(0, weight_KN.shape[1], _COLUMNS))))
 
 
 def importance(square_K: NDArray[np.float64], flatten: float) -> F32:

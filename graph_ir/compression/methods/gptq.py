@@ -22,8 +22,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from graph_ir.compression.grid import F32, Grid, QuantizedWeight
-from graph_ir.compression.method import InputStatistics, WeightMethod
+from graph_ir.compression.grid import F32, Grid, QuantizedWeight, side_by_side
+from graph_ir.compression.method import GramStatistics, InputStatistics, WeightMethod
 from graph_ir.compression.methods.refine import as_integers, refine
 from graph_ir.compression.methods.scale_search import searched_range
 from graph_ir.errors import InputError
@@ -57,7 +57,7 @@ class Gptq(WeightMethod):
         self, weight_KN: F32, grid: Grid, inputs: InputStatistics | None
     ) -> QuantizedWeight:
         """See `WeightMethod.quantize`."""
-        assert inputs is not None
+        assert isinstance(inputs, GramStatistics)
         damping = self.damping or chosen_damping(len(weight_KN), inputs.rows)
         hessian_KK = damped(inputs.gram_KK, damping)
         order_K = np.argsort(-np.diag(hessian_KK), kind="stable")
@@ -71,14 +71,7 @@ class Gptq(WeightMethod):
             levels_KN = feedback(part_KN, grid, scale_GN, zero_GN, order_K, upper_KK)
             rough = QuantizedWeight(grid, levels_KN, scale_GN, zero_GN)
             parts.append(refine(part_KN, rough, hessian_KK, self.sweeps))
-        return QuantizedWeight(
-            grid,
-            np.concatenate([part.levels_KN for part in parts], axis=1),
-            np.concatenate([part.scale_GN for part in parts], axis=1),
-            None
-            if grid.symmetric
-            else np.concatenate([p.zero_GN for p in parts if p.zero_GN is not None], axis=1),
-        )
+        return side_by_side(parts)
 
 
 def chosen_damping(inner: int, rows: int) -> float:

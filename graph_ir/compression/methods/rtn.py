@@ -11,8 +11,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from graph_ir.compression.grid import F32, Grid, QuantizedWeight, grouped
+from graph_ir.compression.grid import F32, Grid, QuantizedWeight, grouped, side_by_side
 from graph_ir.compression.method import InputStatistics, WeightMethod
+
+# Columns at a time: bounds the memory that a classifier head takes.
+_COLUMNS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,11 @@ class Rtn(WeightMethod):
         self, weight_KN: F32, grid: Grid, inputs: InputStatistics | None = None
     ) -> QuantizedWeight:
         """See `WeightMethod.quantize`."""
-        scale_GN, zero_GN = range_of_groups(weight_KN, grid)
-        return on_grid(weight_KN, grid, scale_GN, zero_GN)
+        parts = []
+        for start in range(0, weight_KN.shape[1], _COLUMNS):
+            part_KN = weight_KN[:, start : start + _COLUMNS]
+            parts.append(on_grid(part_KN, grid, *range_of_groups(part_KN, grid)))
+        return side_by_side(parts)
 
 
 def range_of_groups(
