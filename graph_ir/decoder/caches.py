@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from graph_ir.decoder.sites import Cache, Site
+from graph_ir.decoder.cache_updates import Cache
+from graph_ir.decoder.site import Site
 from graph_ir.decoder.source import CacheInput
 from graph_ir.errors import InputError
 from graph_ir.onnx_values import op_key, value_name

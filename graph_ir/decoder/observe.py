@@ -7,14 +7,17 @@ import numpy as np
 import onnx_ir as ir
 
 from graph_ir.compression.method import Execute, Runner
+from graph_ir.decoder.cache_updates import Cache
 from graph_ir.decoder.extents import shapes_of_activations
 from graph_ir.decoder.head_layout import HeadLayout, growing_axis, layout_of
+from graph_ir.decoder.op_sites import READERS
 from graph_ir.decoder.region import Layouts
-from graph_ir.decoder.sites import Cache, Site, depends_on_tokens
+from graph_ir.decoder.site import Site
+from graph_ir.decoder.sites import depends_on_tokens
 from graph_ir.decoder.source import Array, CacheInput, Call, feeds_of
 from graph_ir.errors import InputError
 from graph_ir.node_forms import describe_node
-from graph_ir.onnx_values import value_name
+from graph_ir.onnx_values import op_key, value_name
 
 _CAPACITY = 16
 
@@ -124,18 +127,22 @@ def layouts_of(site: Site, seen: Observation, path: str) -> Layouts:
         query,
         key,
         value,
-        _held(site.key_cache, key, seen, where),
-        _held(site.value_cache, value, seen, where),
+        _held(site, site.key_cache, key, seen, where),
+        _held(site, site.value_cache, value, seen, where),
         output,
     )
 
 
-def _held(cache: Cache | None, new: HeadLayout, seen: Observation, where: str) -> HeadLayout | None:
+def _held(
+    site: Site, cache: Cache | None, new: HeadLayout, seen: Observation, where: str
+) -> HeadLayout | None:
     """The layout of a cache as the update reads it."""
     if cache is None:
         return None
     shape = list(seen.results[0][value_name(cache.past)].shape)
-    axis = cache.new_axis
+    axis = cache.held_axis
+    if op_key(site.node) in READERS:
+        return HeadLayout("HRW", (1, new.heads, -1, new.width), new.heads, new.width)
     if len(shape) == len(new.shape) and cache.held is not cache.past:
         # Only a permutation lies between: the update gives both the same layout.
         return HeadLayout(new.kind, new.shape, new.heads, new.width)

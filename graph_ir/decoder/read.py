@@ -16,16 +16,18 @@ from graph_ir.decoder.attention_function import carry_functions
 from graph_ir.decoder.caches import cache_inputs, pair_outputs
 from graph_ir.decoder.decoder import LOGITS, ROWS, TOKENS, Attention, Decoder
 from graph_ir.decoder.emit import Emitter
-from graph_ir.decoder.equality import check_equality
+from graph_ir.decoder.equality import Calls, check_equality
 from graph_ir.decoder.extents import detach_shapes
 from graph_ir.decoder.fit import AttentionFitter, Fitted
 from graph_ir.decoder.observe import Observation, layouts_of, observe
+from graph_ir.decoder.op_forms import packs_something, spread_operators
 from graph_ir.decoder.positions import replace_positions
 from graph_ir.decoder.prepare import prepare
 from graph_ir.decoder.region import Layouts, Region
 from graph_ir.decoder.rewrite import replace_attention
-from graph_ir.decoder.sites import Site, find_sites
-from graph_ir.decoder.source import Call, feeds_of, precision_of
+from graph_ir.decoder.site import Site
+from graph_ir.decoder.sites import find_sites
+from graph_ir.decoder.source import Array, Call, feeds_of, precision_of
 from graph_ir.decoder.tables import most_positions
 from graph_ir.errors import InputError
 from graph_ir.load import open_graph
@@ -34,6 +36,7 @@ from graph_ir.onnx_values import value_name
 from graph_ir.text import quoted
 
 _POSITION_CALLS = ((3, 5), (5, 4), (2, 7))
+_CAPACITY = 16
 
 
 def read_decoder(path: Path, runner: Runner) -> Decoder:
@@ -47,50 +50,41 @@ def read_decoder(path: Path, runner: Runner) -> Decoder:
         InputError: not a decoder whose attentions, caches and positions are understood; one line
             that names the node and the reason.
     """
+    where = str(path)
     model, digest = open_graph(path)
     tokens, positions = prepare(model, path)
     graph = model.graph
-    sites = find_sites(graph, tokens, str(path))
+    original = None
+    if packs_something(graph):
+        original = runner.open(model, [value_name(value) for value in graph.outputs])
+        spread_operators(graph, positions, where)
+    sites = find_sites(graph, tokens, where)
     if not sites:
         raise InputError(
             f"{path}: expected attentions, found no softmax between two products of activations"
         )
     caches = cache_inputs(sites)
-    outputs = pair_outputs(graph, sites, str(path))
-    seen = observe(model, tokens, sites, caches, runner, str(path))
-    logits_name = value_name(outputs.logits)
-    next_of = {past: value_name(output) for past, output in outputs.next_of.items()}
-    inputs = tuple(graph.inputs)
+    outputs = pair_outputs(graph, sites, where)
+    seen = observe(model, tokens, sites, caches, runner, where)
+    source = Calls(
+        original or seen.execute,
+        tuple(graph.inputs),
+        caches,
+        {past: value_name(output) for past, output in outputs.next_of.items()},
+        value_name(outputs.logits),
+        seen.one_row,
+        where,
+    )
     if not seen.one_row:
         detach_shapes(graph, seen.shapes, tokens, seen.calls, seen.results)
-    attentions = _replace_attentions(model, sites, seen, runner, str(path))
-    _keep_output(graph, logits_name)
+    attentions = _replace_attentions(model, sites, seen, runner, where)
+    _keep_output(graph, source.logits)
     common.RemoveUnusedNodesPass()(model)
-
-    calls = tuple(
-        Call(1 if seen.one_row else rows, past if caches else 0, 16)
-        for rows, past in _POSITION_CALLS
-    )
-    noise = np.random.default_rng(0)
-    carry_functions(model)
-    replace_positions(
-        model,
-        tokens,
-        positions,
-        calls,
-        lambda call: feeds_of(
-            graph.inputs, call, np.zeros(call.rows, np.int64), caches, noise, str(path)
-        ),
-        runner,
-    )
-    common.RemoveUnusedNodesPass()(model)
-    _check_inputs(graph, (tokens, positions), str(path))
-    vocabulary = int(seen.results[0][logits_name].shape[-1])
+    _replace_positions(model, (tokens, positions), source, runner)
+    vocabulary = int(seen.results[0][source.logits].shape[-1])
     _finish(model, tokens, vocabulary)
-    check_equality(model, inputs, seen, caches, next_of, logits_name, vocabulary, runner, str(path))
-    return Decoder(
-        model, attentions, vocabulary, most_positions(graph, positions), str(path), digest
-    )
+    check_equality(model, source, vocabulary, runner)
+    return Decoder(model, attentions, vocabulary, most_positions(graph, positions), where, digest)
 
 
 def _replace_attentions(
@@ -110,6 +104,25 @@ def _replace_attentions(
         kind = ir.DataType.from_numpy(types[value_name(site.query)])
         replace_attention(model.graph, site, layouts, fitted, layer, kind)
     return tuple(fitted.attention for _, _, fitted in found)
+
+
+def _replace_positions(
+    model: ir.Model, known: tuple[ir.Value, ir.Value], source: Calls, runner: Runner
+) -> None:
+    """Lets nothing but the inputs of the normal form say where a token is."""
+    tokens, positions = known
+    calls = tuple(
+        Call(1 if source.one_row else rows, past if source.caches else 0, _CAPACITY)
+        for rows, past in _POSITION_CALLS
+    )
+
+    def feeds(call: Call) -> dict[str, Array]:
+        ids = np.zeros(call.rows, np.int64)
+        return feeds_of(model.graph.inputs, call, ids, source.caches, None, source.path)
+
+    replace_positions(model, tokens, positions, calls, feeds, runner)
+    common.RemoveUnusedNodesPass()(model)
+    _check_inputs(model.graph, known, source.path)
 
 
 def _keep_output(graph: ir.Graph, name: str) -> None:

@@ -7,7 +7,7 @@ from graph_ir.decoder.attention_function import attention_node
 from graph_ir.decoder.emit import Emitter
 from graph_ir.decoder.fit import Fitted
 from graph_ir.decoder.region import Layouts
-from graph_ir.decoder.sites import Site
+from graph_ir.decoder.site import Site
 
 
 def replace_attention(

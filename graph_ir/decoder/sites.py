@@ -5,13 +5,15 @@ its mask says is not looked at here: `graph_ir.decoder.fit` measures it.
 """
 
 from collections import deque
-from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from graph_ir.decoder.cache_updates import cache_behind, is_number
+from graph_ir.decoder.op_sites import op_site
+from graph_ir.decoder.site import Site
 from graph_ir.errors import InputError
 from graph_ir.node_forms import describe_node
-from graph_ir.onnx_values import is_constant, op_key
+from graph_ir.onnx_values import op_key
 from graph_ir.text import quoted
 
 _PRODUCTS = frozenset({"MatMul", "Einsum", "com.microsoft::FusedMatMul"})
@@ -21,62 +23,6 @@ _PATH = frozenset(
 ) | frozenset(
     {"Min", "Clip", "Unsqueeze", "Squeeze", "Transpose", "Expand", "Slice", "Dropout", "Gather"}
 )
-# Between a cache and the product that reads it: data is moved or repeated, or scaled.
-_VIEWS = frozenset(
-    {"Transpose", "Reshape", "Unsqueeze", "Squeeze", "Expand", "Identity", "Cast", "Tile"}
-) | frozenset({"Gather", "Slice", "Split", "Mul", "Div", "Concat"})
-_WRITES = frozenset({"ScatterND", "ScatterElements", "TensorScatter"})
-_TO_INPUT = frozenset({"Transpose", "Cast", "Identity"})
-
-
-@dataclass(frozen=True, slots=True)
-class Cache:
-    """A cache that an attention reads.
-
-    Attributes:
-        past: the graph input.
-        axis: of its positions, in the graph input.
-        held: `past` as the update reads it.
-        new: what is appended or written.
-        new_axis: of its positions.
-        present: what the cache is afterwards.
-        grows: whether the update appends.
-    """
-
-    past: ir.Value
-    axis: int
-    held: ir.Value
-    new: ir.Value
-    new_axis: int
-    present: ir.Value
-    grows: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """An attention in the source.
-
-    Attributes:
-        form: what it is written as.
-        node: whose first output is the attention's.
-        query: as the scores' product reads it, a scalar factor taken off.
-        key: of the call's rows, before they go into the cache.
-        value: likewise.
-        key_cache: None where nothing is cached.
-        value_cache: likewise.
-        query_heads: where the node says it, else 0.
-        kv_heads: likewise.
-    """
-
-    form: str
-    node: ir.Node
-    query: ir.Value
-    key: ir.Value
-    value: ir.Value
-    key_cache: Cache | None
-    value_cache: Cache | None
-    query_heads: int = 0
-    kv_heads: int = 0
 
 
 def depends_on_tokens(graph: ir.Graph, sources: list[ir.Value]) -> set[ir.Value]:
@@ -104,7 +50,11 @@ def find_sites(graph: ir.Graph, tokens: ir.Value, path: str) -> tuple[Site, ...]
     """
     floats = [v for v in graph.inputs if v.dtype is not None and v.dtype.is_floating_point()]
     moving = depends_on_tokens(graph, [tokens, *floats])
-    sites = [site for node in graph if (site := _decomposed(node, moving, path)) is not None]
+    sites = []
+    for node in graph:
+        site = op_site(node, path) or _decomposed(node, moving)
+        if site is not None:
+            sites.append(site)
     owners: dict[ir.Value, Site] = {}
     for site in sites:
         caches = (site.key_cache, site.value_cache)
@@ -126,7 +76,7 @@ def find_sites(graph: ir.Graph, tokens: ir.Value, path: str) -> tuple[Site, ...]
     return tuple(sites)
 
 
-def _decomposed(node: ir.Node, moving: set[ir.Value], path: str) -> Site | None:
+def _decomposed(node: ir.Node, moving: set[ir.Value]) -> Site | None:
     if op_key(node) != "Softmax" or node.outputs[0] not in moving:
         return None
     scores = _search(node.inputs[0], moving, backward=True)
@@ -140,11 +90,11 @@ def _decomposed(node: ir.Node, moving: set[ir.Value], path: str) -> Site | None:
     left, right = scores.inputs[0], scores.inputs[1]
     assert left is not None, scores
     assert right is not None, scores
-    key_cache, query = _cache_behind(right), left
+    key_cache, query = cache_behind(right), left
     key = right
-    if key_cache is None and _cache_behind(left) is not None:
-        key_cache, query, key = _cache_behind(left), right, left
-    value_cache = _cache_behind(value)
+    if key_cache is None and cache_behind(left) is not None:
+        key_cache, query, key = cache_behind(left), right, left
+    value_cache = cache_behind(value)
     return Site(
         "decomposed",
         weighted,
@@ -203,10 +153,10 @@ def _without_factor(value: ir.Value) -> ir.Value:
             return value
         if op_key(producer) in ("Mul", "Div") and len(producer.inputs) == 2:
             left, right = producer.inputs
-            if left is not None and right is not None and _is_number(right):
+            if left is not None and right is not None and is_number(right):
                 value = left
                 continue
-            factor_first = left is not None and _is_number(left) and op_key(producer) == "Mul"
+            factor_first = left is not None and is_number(left) and op_key(producer) == "Mul"
             if factor_first and right is not None:
                 value = right
                 continue
@@ -215,64 +165,3 @@ def _without_factor(value: ir.Value) -> ir.Value:
             value = producer.inputs[0]
             continue
         return value
-
-
-def _is_number(value: ir.Value) -> bool:
-    if not is_constant(value):
-        return False
-    tensor = ir.convenience.get_const_tensor(value)
-    return tensor is not None and tensor.size == 1
-
-
-def _cache_behind(value: ir.Value | None) -> Cache | None:
-    """The cache that a product's operand reads, through views."""
-    while value is not None:
-        node = value.producer()
-        if node is None:
-            return None
-        cache = _update(node)
-        if cache is not None:
-            return cache
-        if op_key(node) not in _VIEWS:
-            return None
-        following = node.inputs[0]
-        if op_key(node) in ("Mul", "Div") and following is not None and _is_number(following):
-            following = node.inputs[1]
-        value = following
-    return None
-
-
-def _update(node: ir.Node) -> Cache | None:
-    """The cache that a node brings up to date."""
-    if op_key(node) == "Concat" and len(node.inputs) == 2:
-        held, new = node.inputs
-        if held is None or new is None:
-            return None
-        axis = node.attributes.get_int("axis", 0)
-        return _cache(held, new, axis, node, grows=True)
-    if op_key(node) in _WRITES:
-        held = node.inputs[0]
-        new = node.inputs[1] if op_key(node) == "TensorScatter" else node.inputs[2]
-        if held is None or new is None:
-            return None
-        axis = -2 if op_key(node) == "ScatterND" else node.attributes.get_int("axis", -2)
-        return _cache(held, new, axis, node, grows=False)
-    return None
-
-
-def _cache(held: ir.Value, new: ir.Value, axis: int, node: ir.Node, *, grows: bool) -> Cache | None:
-    past = held
-    permutations: list[tuple[int, ...]] = []
-    while (producer := past.producer()) is not None:
-        if op_key(producer) not in _TO_INPUT or producer.inputs[0] is None:
-            return None
-        if op_key(producer) == "Transpose":
-            permutations.append(tuple(producer.attributes.get_ints("perm", ())))
-        past = producer.inputs[0]
-    if not past.is_graph_input() or past.shape is None or len(past.shape) < 3:
-        return None
-    own = axis % len(past.shape)
-    outer = own
-    for permutation in permutations:
-        outer = permutation[outer]
-    return Cache(past, outer, held, new, own, node.outputs[0], grows)

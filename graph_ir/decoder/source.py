@@ -108,17 +108,17 @@ def feeds_of(
     call: Call,
     tokens_R: NDArray[np.int64],
     caches: Mapping[str, CacheInput],
-    random: np.random.Generator,
+    random: np.random.Generator | None,
     path: str,
 ) -> dict[str, Array]:
-    """Inputs of one call whose caches hold noise.
+    """Inputs of one call.
 
     Args:
         inputs: the graph's inputs.
         call: how large it is.
         tokens_R: tokens.
         caches: by name of the input.
-        random: for the noise.
+        random: for the noise that the caches hold; zeros without it.
         path: for messages.
 
     Raises:
@@ -132,8 +132,8 @@ def feeds_of(
             feeds[name] = np.arange(call.past, call.total).astype(_numpy_type(value))
         elif cache is not None:
             shape = _cache_shape(value, call, cache, path)
-            noise = 0.5 * random.standard_normal(shape)
-            feeds[name] = noise.astype(_numpy_type(value))
+            content = np.zeros(shape) if random is None else 0.5 * random.standard_normal(shape)
+            feeds[name] = content.astype(_numpy_type(value))
         else:
             feeds[name] = _plain_feed(value, meaning_of(value, path), call, tokens_R, path)
     return feeds

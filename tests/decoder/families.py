@@ -158,7 +158,7 @@ def gpt2(seed=0):
     positions = g.op("Unsqueeze", cache_position, g.ints(0))
     table = g.const(g.random.standard_normal((300, WIDTH)).astype(np.float32), "wpe")
     x = g.op("Add", g.embed(), g.op("Gather", table, positions, axis=0))
-    tril = g.const(np.tril(np.ones((300, 300), bool))[None, None], "bias")
+    g.const(np.tril(np.ones((300, 300), bool))[None, None], "bias")
     for layer in range(LAYERS):
         normed = g.layer_norm(x)
         flat = g.op("Reshape", normed, g.ints(-1, WIDTH))

@@ -7,10 +7,12 @@ from egrl.compression.runner import OnnxRuntimeRunner
 from graph_ir.decoder.decoder import LOGITS, POSITIONS, TOKENS
 from graph_ir.decoder.read import read_decoder
 from tests.decoder.families import FAMILIES, VOCABULARY
+from tests.decoder.op_families import OPERATORS
 from tests.decoder.stepping import step_by_step
 from tests.decoder.tiny import alibi_slopes
 
 DECODED = 220
+SOURCES = FAMILIES | OPERATORS
 
 
 def normal_logits(decoder, tokens):
@@ -26,9 +28,9 @@ def assert_equal_logits(path, decoder, prompt=1):
     assert difference <= 1e-4 * np.ptp(expected)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SOURCES)
 def test_the_normal_form_equals_the_source(family, tmp_path):
-    path = FAMILIES[family](seed=2).save(tmp_path / f"{family}.onnx")
+    path = SOURCES[family](seed=2).save(tmp_path / f"{family}.onnx")
     decoder = read_decoder(path, OnnxRuntimeRunner())
     assert decoder.vocabulary == VOCABULARY
     assert [value.name for value in decoder.model.graph.inputs] == [TOKENS, POSITIONS]
