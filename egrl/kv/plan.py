@@ -29,10 +29,6 @@ def plan_layout(
         InputError: the decoder cannot be probed, or the method refuses it.
         UnmetRequirementError: a budget that has no room for the method.
     """
-    if method.needs_probe and probe is None and not _has_slopes(decoder):
+    if method.needs_probe and probe is None:
         probe = probe_heads(decoder, runner, options)
     return method.layout(decoder, context, probe)
-
-
-def _has_slopes(decoder: Decoder) -> bool:
-    return any(layer.slopes for layer in decoder.layers)

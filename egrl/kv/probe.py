@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from egrl.kv.alibi import product_bounds
 from egrl.kv.walk import F32, Ids, LayerStates, Visitor, walk
 from graph_ir.compression.method import Runner
 from graph_ir.decoder.decoder import Decoder
@@ -61,6 +62,8 @@ class HeadProbe:
         period: of the tokens that were repeated.
         repeats: how often.
         seed: of the tokens.
+        products: for each attention with ALiBi the largest scaled product of each query head; see
+            `egrl.kv.alibi`.
     """
 
     echo: Scores
@@ -68,6 +71,7 @@ class HeadProbe:
     period: int = 0
     repeats: int = 0
     seed: int = 0
+    products: Scores = ()
 
     def __post_init__(self) -> None:
         """Checks that both scores are of the same heads and finite.
@@ -76,7 +80,7 @@ class HeadProbe:
             InputError: they are not.
         """
         same = [len(a) for a in self.echo] == [len(a) for a in self.induction]
-        values = [value for rows in (*self.echo, *self.induction) for value in rows]
+        values = [value for rows in (*self.echo, *self.induction, *self.products) for value in rows]
         if not same or not np.isfinite(values).all():
             raise InputError("probe: expected two finite scores for every KV head")
 
@@ -121,7 +125,10 @@ def probe_heads(decoder: Decoder, runner: Runner, options: ProbeOptions | None =
     scores = _Scores(decoder, period, len(ids_R))
     walk(decoder, runner, ids_R, scores)
     echo, induction = (tuple(map(tuple, table)) for table in scores.by_kv_head())
-    return HeadProbe(echo, induction, period, options.repeats, options.seed)
+    products: Scores = ()
+    if any(layer.slopes for layer in decoder.layers):
+        products = product_bounds(decoder, runner)
+    return HeadProbe(echo, induction, period, options.repeats, options.seed, products)
 
 
 class _Scores(Visitor):

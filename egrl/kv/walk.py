@@ -94,8 +94,8 @@ class Visitor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
-    """Nodes between two attentions."""
+class Segment:
+    """A part of a graph: what it computes from what."""
 
     inputs: tuple[ir.Value, ...]
     outputs: tuple[ir.Value, ...]
@@ -127,7 +127,7 @@ def walk(decoder: Decoder, runner: Runner, ids_R: Ids, visitor: Visitor) -> None
     segments = _segments(graph, nodes)
     known: dict[str, Array] = {TOKENS: ids_R[None], POSITIONS: np.arange(rows)}
     for index, (node, segment) in enumerate(zip(nodes, segments, strict=True)):
-        known.update(_run(decoder.model, runner, segment, known))
+        known.update(run_segment(decoder.model, runner, segment, known))
         states = _states(decoder.layers[index], index, node, known)
         visitor.layer(states)
         given = known[value_name(node.inputs[0])].dtype  # type: ignore[arg-type]
@@ -147,7 +147,7 @@ def attention_nodes(decoder: Decoder) -> list[ir.Node]:
     return [found[layer.node] for layer in decoder.layers]
 
 
-def _segments(graph: ir.Graph, nodes: list[ir.Node]) -> list[_Segment]:
+def _segments(graph: ir.Graph, nodes: list[ir.Node]) -> list[Segment]:
     """For each attention what has to be computed for it after the one before it.
 
     A value's stage is the number of attentions that it comes after.
@@ -180,14 +180,18 @@ def _segments(graph: ir.Graph, nodes: list[ir.Node]) -> list[_Segment]:
         }
         inputs = [v for v in (*graph.inputs, *attended) if v in read_here]
         inputs += [v for v in made if v in read_here and stages[v] < index]
-        segments.append(_Segment(tuple(inputs), tuple(outputs)))
+        segments.append(Segment(tuple(inputs), tuple(outputs)))
     return segments
 
 
-def _run(
-    model: ir.Model, runner: Runner, segment: _Segment, known: dict[str, Array]
+def run_segment(
+    model: ir.Model, runner: Runner, segment: Segment, known: dict[str, Array]
 ) -> dict[str, Array]:
-    """The outputs of a segment."""
+    """The outputs of a segment by name.
+
+    Raises:
+        InputError: the runner refuses it.
+    """
     if not segment.outputs:
         return {}
     graph = ir.convenience.extract(model.graph, list(segment.inputs), list(segment.outputs))

@@ -180,3 +180,13 @@ def test_everything_fits_where_window_and_sinks_do():
     layout = Streaming(window=60, sinks=4).layout(DECODER, 64, None)
     assert kept(layout) == {(i, h): (0, 0, False) for i in range(3) for h in range(2)}
     assert Kept() == ALL
+
+
+def test_with_alibi_each_head_has_the_widest_window_of_its_queries():
+    slopes = (0.5, 0.25, 0.125, 0.0625)
+    decoder = tiny_decoder(layers=1, slopes=slopes, rope=False)
+    probe = HeadProbe(((0.0, 0.0),), ((0.0, 0.0),), products=((3.0, 0.0, 0.0, 1.0),))
+    layout = Razor().layout(decoder, 512, probe)
+    # (6 + 11.513) / 0.5, 11.513 / 0.25; 11.513 / 0.125, (2 + 11.513) / 0.0625
+    assert kept(layout) == {(0, 0): (47, 0, False), (0, 1): (217, 0, False)}
+    assert kept(Razor(epsilon=0.1).layout(decoder, 512, probe))[0, 0] == (17, 0, False)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from egrl.compression.runner import OnnxRuntimeRunner
+from egrl.kv.alibi import alibi_window, product_bounds
 from egrl.kv.probe import (
     HeadProbe,
     ProbeOptions,
@@ -134,3 +135,45 @@ def test_what_cannot_be_probed_is_refused():
     decoder = tiny_decoder()
     with pytest.raises(InputError, match="tokens"):
         walk(decoder, OnnxRuntimeRunner(), np.array([decoder.vocabulary]), Visitor())
+
+
+def test_no_product_of_a_head_with_alibi_is_larger_than_its_bound():
+    decoder = tiny_decoder(slopes=alibi_slopes(4), rope=False, layers=2)
+    probe = probe_heads(decoder, OnnxRuntimeRunner(), ProbeOptions(period=12, repeats=4))
+    seen = Outputs()
+    walk(decoder, OnnxRuntimeRunner(), np.arange(decoder.vocabulary), seen)
+    for index, states in seen.states.items():
+        key_HRD = np.repeat(states.key_KRD, states.group, axis=0)
+        products = decoder.layers[index].scale * states.query_HRD @ key_HRD.transpose(0, 2, 1)
+        largest_H = np.abs(products).max(axis=(1, 2))
+        assert (largest_H <= probe.products[index]).all()
+        # Random tokens come within a factor of their worst case.
+        assert (largest_H > 0.02 * np.array(probe.products[index])).all()
+
+
+def test_a_bound_is_the_norm_of_the_maps_behind_the_norm():
+    decoder = tiny_decoder(slopes=alibi_slopes(4), rope=False, layers=1)
+    found = product_bounds(decoder, OnnxRuntimeRunner())[0]
+    constants = {
+        name: value.const_value.numpy() for name, value in decoder.model.graph.initializers.items()
+    }
+    sharper = constants["const_4"]  # by which the tiny model multiplies what queries are made of
+    gain_N = next(v for n, v in constants.items() if n.endswith(".gain") and "0" in n)
+    weights = [v for n, v in constants.items() if v.shape == (32, 32) or v.shape == (32, 16)]
+    query_ND, key_ND = weights[0], weights[1]
+    for head in range(4):
+        query = gain_N[:, None] * query_ND[:, 8 * head : 8 * head + 8]
+        key = gain_N[:, None] * key_ND[:, 8 * (head // 2) : 8 * (head // 2) + 8]
+        expected = decoder.layers[0].scale * np.linalg.norm(sharper * query @ key.T, 2) * 33
+        assert found[head] == pytest.approx(expected, rel=1e-4)
+
+
+def test_alibi_windows_leave_out_no_more_than_epsilon():
+    # slope 0.5, product 3: exp(2 * 3 - 0.5 * d) < 1e-5 from d = 35.03 on.
+    assert alibi_window(0.5, 3.0, 1e-5) == 36
+    assert alibi_window(0.5, 0.0, 0.999) == 1
+
+
+def test_other_decoders_have_no_bounds():
+    probe = probe_heads(tiny_decoder(), OnnxRuntimeRunner(), ProbeOptions(period=4, repeats=2))
+    assert probe.products == ()

@@ -57,7 +57,7 @@ class Subject:
         return str(self.context)
 
 
-SUBJECTS = (Subject(2048, 2, 3), Subject(4096, 1, 2), Subject(8192, 1, 1))
+SUBJECTS = (Subject(2048, 1, 2), Subject(4096, 1, 2), Subject(8192, 1, 1))
 
 
 def measure(settings: Settings, book: Book) -> None:

@@ -28,7 +28,8 @@ class RandomHeads(Razor):
         rng = np.random.default_rng(self.seed)
         echo, induction = _drawn(decoder, rng), _drawn(decoder, rng)
         # Named, because a dataclass with slots is another class than `super` looks for.
-        return Razor.layout(self, decoder, context, HeadProbe(echo, induction))
+        products = () if probe is None else probe.products
+        return Razor.layout(self, decoder, context, HeadProbe(echo, induction, products=products))
 
 
 def _drawn(decoder: Decoder, rng: np.random.Generator) -> Scores:

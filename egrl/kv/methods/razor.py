@@ -2,16 +2,18 @@
 
 Retrieval heads are found by a probe of repeated random tokens (section 3.2). The others keep their
 first and last positions, and the mean of what is dropped as one more key and value (section 3.3).
+With ALiBi a head's window follows from its weights, and nothing is compensated (section 3.1).
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from egrl.kv.alibi import EPSILON, alibi_window
 from egrl.kv.budget import check_budget, largest_window
 from egrl.kv.method import ALL, Kept, KvMethod, check_window, given_probe
 from egrl.kv.probe import HeadProbe, check_heads
 from egrl.kv.rank import check_share, retrieval_heads
-from graph_ir.decoder.decoder import Decoder
+from graph_ir.decoder.decoder import Attention, Decoder
 from graph_ir.errors import InputError, UnmetRequirementError
 from graph_ir.kv.layout import KvLayout
 
@@ -29,6 +31,7 @@ class Razor(KvMethod):
         compensation: whether they keep the mean of what is dropped.
         induction: share of all KV heads kept for their induction scores.
         echo: share kept for their echo scores.
+        epsilon: weight that a head with ALiBi may leave out, beside the query's own.
         kv_budget: share of the full float16 bytes; chooses the window, 0 for the one given.
     """
 
@@ -39,6 +42,7 @@ class Razor(KvMethod):
     compensation: bool = True
     induction: float = 0.14
     echo: float = 0.01
+    epsilon: float = EPSILON
     kv_budget: float = 0.0
 
     def __post_init__(self) -> None:
@@ -52,6 +56,8 @@ class Razor(KvMethod):
         check_share("induction", self.induction)
         check_share("echo", self.echo)
         check_budget(self.kv_budget)
+        if not 0 < self.epsilon < 1:
+            raise InputError(f"epsilon: expected a weight between 0 and 1, got {self.epsilon:g}")
 
     def layout(self, decoder: Decoder, context: int, probe: HeadProbe | None) -> KvLayout:
         """See `KvMethod`.
@@ -59,10 +65,6 @@ class Razor(KvMethod):
         Raises:
             UnmetRequirementError: the retrieval heads alone take more than the budget.
         """
-        if any(layer.slopes for layer in decoder.layers):
-            raise InputError(
-                f"{self.name}: {decoder.source_path} has ALiBi, whose windows are not built"
-            )
         scores = given_probe(self, probe)
         check_heads(scores, decoder, self.name)
         if not self.kv_budget:
@@ -82,14 +84,25 @@ class Razor(KvMethod):
             )
         return found
 
-    def _layout(self, decoder: Decoder, context: int, probe: HeadProbe, window: int) -> KvLayout:
+    def _kept(self, decoder: Decoder, probe: HeadProbe, window: int) -> list[list[Kept]]:
         long = retrieval_heads(probe, self.induction, self.echo)
         short = Kept(window, self.sinks, self.compensation)
-        return self.grouped(
-            decoder,
-            context,
-            [
-                [ALL if (index, head) in long else short for head in range(layer.kv_heads)]
-                for index, layer in enumerate(decoder.layers)
-            ],
-        )
+        return [
+            _alibi_kept(layer, probe.products[index], self.epsilon)
+            if layer.slopes
+            else [ALL if (index, head) in long else short for head in range(layer.kv_heads)]
+            for index, layer in enumerate(decoder.layers)
+        ]
+
+    def _layout(self, decoder: Decoder, context: int, probe: HeadProbe, window: int) -> KvLayout:
+        return self.grouped(decoder, context, self._kept(decoder, probe, window))
+
+
+def _alibi_kept(layer: Attention, products_H: tuple[float, ...], epsilon: float) -> list[Kept]:
+    """For each KV head the widest window of its query heads."""
+    windows = [
+        alibi_window(slope, product, epsilon)
+        for slope, product in zip(layer.slopes, products_H, strict=True)
+    ]
+    group = layer.query_heads // layer.kv_heads
+    return [Kept(max(windows[at : at + group])) for at in range(0, len(windows), group)]
