@@ -65,6 +65,27 @@ def cache_behind(value: ir.Value | None) -> Cache | None:
     return None
 
 
+def uncached_rows(value: ir.Value) -> ir.Value:
+    """Keys or values as they are before they are repeated for the query heads of a group.
+
+    Args:
+        value: a product's operand that reads no cache.
+    """
+    found, step = value, value
+    while (node := step.producer()) is not None and op_key(node) in _VIEWS:
+        source = node.inputs[0]
+        if source is None:
+            break
+        step = source
+        if step.is_graph_output():
+            found = step
+        if op_key(node) in ("Expand", "Tile"):
+            before = step.producer()
+            is_wide = before is not None and op_key(before) == "Unsqueeze"
+            found = before.inputs[0] or step if before is not None and is_wide else step
+    return found
+
+
 def input_behind(held: ir.Value, axis: int) -> tuple[ir.Value, int] | None:
     """The graph input that a value is a permutation of, and the place of an axis in it."""
     past = held

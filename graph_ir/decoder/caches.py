@@ -10,6 +10,7 @@ from graph_ir.decoder.cache_updates import Cache
 from graph_ir.decoder.site import Site
 from graph_ir.decoder.source import CacheInput
 from graph_ir.errors import InputError
+from graph_ir.node_forms import describe_node
 from graph_ir.onnx_values import op_key, value_name
 from graph_ir.text import quoted
 
@@ -44,8 +45,8 @@ def pair_outputs(graph: ir.Graph, sites: Sequence[Site], path: str) -> Outputs:
     """Tells the logits from the caches, and pairs these with the inputs.
 
     Raises:
-        InputError: a cache that comes in and does not go out, or the other way round, and outputs
-            none of which, or several of which, may be the logits.
+        InputError: a cache that comes in and does not go out, or the other way round, attentions
+            with and without caches, and outputs none or several of which may be the logits.
     """
     caches: dict[ir.Value, Cache] = {}
     kept: set[ir.Value] = set()
@@ -56,7 +57,7 @@ def pair_outputs(graph: ir.Graph, sites: Sequence[Site], path: str) -> Outputs:
             kept.update(_behind(new))
     next_of: dict[str, ir.Value] = {}
     others: list[ir.Value] = []
-    cached = any(site.key_cache is not None for site in sites)
+    cached = bool(caches)
     for output in graph.outputs:
         found = next((caches[value] for value in _behind(output) if value in caches), None)
         if found is not None:
@@ -69,6 +70,12 @@ def pair_outputs(graph: ir.Graph, sites: Sequence[Site], path: str) -> Outputs:
                 )
         else:
             others.append(output)
+    for site in sites:
+        if cached and (site.key_cache is None or site.value_cache is None):
+            raise InputError(
+                f"{path}: {describe_node(site.node)}: expected a cache of keys and one of values "
+                "as other attentions have them, found none of one of them"
+            )
     for cache in caches.values():
         if value_name(cache.past) not in next_of:
             raise InputError(

@@ -1,6 +1,7 @@
 """Adds nodes to a graph that is being rewritten, with names that nothing else has."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import onnx_ir as ir
@@ -24,6 +25,12 @@ class Emitter:
         self._taken.update(node.name for node in graph)
         self._taken.update(value.name for value in graph.inputs)
         self._taken.update(graph.initializers)
+
+    def at(self, stem: str, before: ir.Node | None) -> "Emitter":
+        """Another one for the same graph, which need not be looked through again."""
+        other = copy(self)
+        other._stem, other._before = stem, before
+        return other
 
     def fresh(self, part: str) -> str:
         """A name that is not in use."""

@@ -46,6 +46,7 @@ def detach_shapes(
     counts = np.array([call.rows for call in calls])
     if len(set(counts.tolist())) < 2:
         return
+    names = Emitter(graph, "extents")
     for value in shapes:
         arrays = [result[value_name(value)] for result in results]
         table = np.stack([array.reshape(-1) for array in arrays])
@@ -57,6 +58,6 @@ def detach_shapes(
                 parts.append(None)
         if len(parts) != table.shape[1]:
             continue
-        emitter = Emitter(graph, value_name(value), value.producer())
+        emitter = names.at(value_name(value), value.producer())
         value.replace_all_uses_with(emit_shape(emitter, parts, rows, arrays[0]))
     graph.sort()

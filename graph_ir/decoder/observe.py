@@ -42,6 +42,18 @@ class Observation:
     one_row: bool
 
 
+def open_source(runner: Runner, model: ir.Model, outputs: Sequence[ir.Value], path: str) -> Execute:
+    """Opens a source.
+
+    Raises:
+        InputError: the engine refuses it; the line names the file.
+    """
+    try:
+        return runner.open(model, [value_name(value) for value in outputs])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def observe(
     model: ir.Model,
     tokens: ir.Value,
@@ -62,7 +74,7 @@ def observe(
     for site in sites:
         wanted += [site.query, site.key, site.value, site.node.outputs[0]]
     computed = dict.fromkeys(v for v in wanted if v.producer() is not None)
-    execute = runner.open(model, [value_name(value) for value in computed])
+    execute = open_source(runner, model, tuple(computed), path)
 
     def run(call: Call) -> dict[str, Array]:
         random = np.random.default_rng(call.rows)

@@ -19,6 +19,25 @@ _GQA_COS, _GQA_SIN = 7, 8
 _MHA_BIAS = 3
 
 
+def check_operators(graph: ir.Graph, path: str) -> None:
+    """Checks what no engine says clearly.
+
+    Raises:
+        InputError: query heads that cannot share the KV heads.
+    """
+    for node in graph:
+        heads, kv_heads = _head_counts(node)
+        if op_key(node) == _GROUP_QUERY and (heads < 1 or kv_heads < 1 or heads % kv_heads != 0):
+            raise InputError(
+                f"{path}: {describe_node(node)}: {heads} query heads cannot share {kv_heads} KV "
+                "heads"
+            )
+
+
+def _head_counts(node: ir.Node) -> tuple[int, int]:
+    return node.attributes.get_int("num_heads", 0), node.attributes.get_int("kv_num_heads", 0)
+
+
 def packs_something(graph: ir.Graph) -> bool:
     """Whether `spread_operators` would change a graph."""
     return any(
@@ -53,10 +72,7 @@ def spread_operators(graph: ir.Graph, positions: ir.Value, path: str) -> None:
 def _spread_group_query(graph: ir.Graph, node: ir.Node, positions: ir.Value, path: str) -> None:
     emitter = Emitter(graph, f"{node.name}.parts", node)
     where = f"{path}: {describe_node(node)}"
-    heads = node.attributes.get_int("num_heads", 0)
-    kv_heads = node.attributes.get_int("kv_num_heads", 0)
-    if heads < 1 or kv_heads < 1 or heads % kv_heads != 0:
-        raise InputError(f"{where}: {heads} query heads cannot share {kv_heads} KV heads")
+    heads, kv_heads = _head_counts(node)
     width = _cache_width(_input(node, _GQA_PAST))
     if _input(node, _GQA_KEY) is None:
         if not width:

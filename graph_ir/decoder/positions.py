@@ -62,6 +62,7 @@ def replace_positions(
     observed = _observe(model, [*told, *settled], calls, feeds, runner)
     rows = RowCount(graph, tokens)
     first = next(iter(graph))
+    names = Emitter(graph, "positions")
     one_row = all(call.rows == 1 for call in calls)
     replaced: set[ir.Value] = set()
     for value in [*told, *settled]:
@@ -74,7 +75,7 @@ def replace_positions(
             replaced.update(node.outputs)
             continue
         place = _after(value, first)
-        emitter = Emitter(graph, value_name(value), place)
+        emitter = names.at(value_name(value), place)
         new = _as_positions(emitter, observed.calls, arrays, positions)
         if new is None:
             new = _as_rows(emitter, observed.calls, arrays, rows)

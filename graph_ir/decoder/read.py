@@ -19,8 +19,8 @@ from graph_ir.decoder.emit import Emitter
 from graph_ir.decoder.equality import Calls, check_equality
 from graph_ir.decoder.extents import detach_shapes
 from graph_ir.decoder.fit import AttentionFitter, Fitted
-from graph_ir.decoder.observe import Observation, layouts_of, observe
-from graph_ir.decoder.op_forms import packs_something, spread_operators
+from graph_ir.decoder.observe import Observation, layouts_of, observe, open_source
+from graph_ir.decoder.op_forms import check_operators, packs_something, spread_operators
 from graph_ir.decoder.positions import replace_positions
 from graph_ir.decoder.prepare import prepare
 from graph_ir.decoder.region import Layouts, Region
@@ -54,9 +54,10 @@ def read_decoder(path: Path, runner: Runner) -> Decoder:
     model, digest = open_graph(path)
     tokens, positions = prepare(model, path)
     graph = model.graph
+    check_operators(graph, where)
     original = None
     if packs_something(graph):
-        original = runner.open(model, [value_name(value) for value in graph.outputs])
+        original = open_source(runner, model, graph.outputs, where)
         spread_operators(graph, positions, where)
     sites = find_sites(graph, tokens, where)
     if not sites:

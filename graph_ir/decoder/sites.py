@@ -8,7 +8,7 @@ from collections import deque
 
 import onnx_ir as ir
 
-from graph_ir.decoder.cache_updates import cache_behind, is_number
+from graph_ir.decoder.cache_updates import cache_behind, is_number, uncached_rows
 from graph_ir.decoder.op_sites import op_site
 from graph_ir.decoder.site import Site
 from graph_ir.errors import InputError
@@ -45,7 +45,7 @@ def find_sites(graph: ir.Graph, tokens: ir.Value, path: str) -> tuple[Site, ...]
         path: for messages.
 
     Raises:
-        InputError: an attention whose key and value are not cached alike, or a cache that several
+        InputError: an attention of a form that is not understood, or a cache that several
             attentions read.
     """
     floats = [v for v in graph.inputs if v.dtype is not None and v.dtype.is_floating_point()]
@@ -58,11 +58,6 @@ def find_sites(graph: ir.Graph, tokens: ir.Value, path: str) -> tuple[Site, ...]
     owners: dict[ir.Value, Site] = {}
     for site in sites:
         caches = (site.key_cache, site.value_cache)
-        if (caches[0] is None) != (caches[1] is None):
-            raise InputError(
-                f"{path}: {describe_node(site.node)}: expected a cache of keys and one of values, "
-                "found only one of them"
-            )
         for cache in caches:
             if cache is None:
                 continue
@@ -99,8 +94,8 @@ def _decomposed(node: ir.Node, moving: set[ir.Value]) -> Site | None:
         "decomposed",
         weighted,
         _without_factor(query),
-        key if key_cache is None else key_cache.new,
-        value if value_cache is None else value_cache.new,
+        uncached_rows(key) if key_cache is None else key_cache.new,
+        uncached_rows(value) if value_cache is None else value_cache.new,
         key_cache,
         value_cache,
     )
