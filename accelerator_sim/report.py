@@ -42,6 +42,54 @@ class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     homes: dict[str, str]
 
 
+class ContextRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One token at a length of its sequence, by the same placement.
+
+    Attributes:
+        context: positions that the caches hold when its step begins.
+        latency_s: of the step.
+        read_bytes: of the caches.
+    """
+
+    context: int
+    latency_s: float
+    read_bytes: int
+
+
+class CacheTierRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One memory (per core where it is a per-core tier).
+
+    Attributes:
+        name: of the tier.
+        cache_bytes: of the caches that this placement keeps there.
+        full_context: positions up to which caches that keep everything would fit there, beside
+            all else that this placement keeps there; they overflow it beyond.
+    """
+
+    name: str
+    cache_bytes: int
+    full_context: int
+
+
+class CacheReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The caches of a decoder.
+
+    Attributes:
+        context: positions that a sequence may have.
+        cache_bytes: of all caches, as the target stores them.
+        full_bytes: that caches would take in which every head keeps every position, in the
+            execution type.
+        contexts: latency of a token by length of the sequence, rising.
+        tiers: from outermost to innermost.
+    """
+
+    context: int
+    cache_bytes: int
+    full_bytes: int
+    contexts: list[ContextRow]
+    tiers: list[CacheTierRow]
+
+
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Latency, bounds, references and where the time goes.
 
@@ -76,6 +124,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         measured_s: latency of the plan by that machine; left out where it could not measure it.
         measured_reference: placer whose plan it was given beside it, `native` where that fits.
         measured_reference_s: latency of that plan by that machine.
+        caches: of the graph with which a decoder adds a token; left out elsewhere.
     """
 
     schema: int
@@ -103,3 +152,4 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     measured_s: float | None = None
     measured_reference: str | None = None
     measured_reference_s: float | None = None
+    caches: CacheReport | None = None

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from accelerator_sim.build_report import IDEAL, STATED_REFERENCES
+from accelerator_sim.cache_text import cache_summary, context_cells, tier_cells
 from accelerator_sim.comparison import compare, letters, power_w, title
-from accelerator_sim.report import Report
+from accelerator_sim.report import CacheReport, Report
 from accelerator_sim.report_case import Advice, ReportCase
 from accelerator_sim.time_shares import time_shares
 from accelerator_sim.units import (
@@ -85,6 +86,8 @@ def _case(case: ReportCase) -> Iterator[str]:
         )
     if case.advice:
         yield from ("", *_advice(case.advice))
+    if report.caches is not None:
+        yield from ("", *_caches(report.caches))
     for summary, lines in (
         ("Where the time goes", _time(report)),
         (f"Slowest of {len(report.ops)} ops", _slowest(report)),
@@ -173,6 +176,16 @@ def _tiers(report: Report) -> Iterator[str]:
     ]
     header = ["memory", "capacity", "peak", "full", "weights", "activations at most", "busy"]
     yield from _table(header, rows)
+
+
+def _caches(caches: CacheReport) -> Iterator[str]:
+    yield f"Caches: {escaped(cache_summary(caches))}."
+    yield ""
+    header = ["positions held", "a token", "tokens a second", "read of the caches"]
+    yield from _table(header, [[escaped(c) for c in row] for row in context_cells(caches)])
+    yield ""
+    header = ["memory", "caches in it", "full caches would overflow it beyond"]
+    yield from _table(header, [[escaped(c) for c in row] for row in tier_cells(caches)])
 
 
 def _references(report: Report) -> Iterator[str]:

@@ -5,6 +5,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from accelerator_sim.build_report import IDEAL, MATTERS_ABOVE, STATED_REFERENCES
+from accelerator_sim.cache_text import cache_summary, context_cells, tier_cells
 from accelerator_sim.comparison import compare, letters, power_w, title
 from accelerator_sim.report import OpRow, Report, TierRow
 from accelerator_sim.time_shares import time_shares
@@ -47,6 +48,7 @@ def report_text(report: Report, approximate: Sequence[str] = ()) -> str:
         *_slowest(report),
         "",
         *_tiers(report.tiers),
+        *_caches(report),
         "",
         *_references(report),
     ]
@@ -233,6 +235,20 @@ def _tiers(tiers: Sequence[TierRow]) -> Iterator[str]:
             percent_text(tier.busy_fraction),
         )
         yield f"  {plain(tier.name, 19):<20}" + "".join(f" {cell:>10}" for cell in cells)
+
+
+def _caches(report: Report) -> Iterator[str]:
+    caches = report.caches
+    if caches is None:
+        return
+    yield ""
+    yield f"Caches: {cache_summary(caches)}"
+    yield f"  {'positions held':<20}{'a token':>12}{'tokens/s':>12}{'read of caches':>17}"
+    for context, latency, rate, read in context_cells(caches):
+        yield f"  {context:<20}{latency:>12}{rate:>12}{read:>17}"
+    yield f"  {'tier':<20}{'caches in it':>12}   full caches would overflow it beyond"
+    for name, kept, most in tier_cells(caches):
+        yield f"  {plain(name, 19):<20}{kept:>12}   {most} positions"
 
 
 def _references(report: Report) -> Iterator[str]:

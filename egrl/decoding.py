@@ -9,7 +9,7 @@ from egrl.compilation import CompileOutcome, Searched
 from egrl.compression.compress import Compression
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.constraints import Constraints, read_constraints
-from egrl.decoding_place import Search, place_steps
+from egrl.decoding_place import Search, place_steps, reported
 from egrl.decoding_shrink import shrink
 from egrl.decoding_steps import FORMS, Form, make_steps
 from egrl.decoding_texts import read_texts
@@ -19,7 +19,7 @@ from graph_ir.decoder.decoder import Decoder
 from graph_ir.decoder.read import read_decoder
 from graph_ir.errors import InputError
 from graph_ir.lower import lower
-from runtime.generation.record import MAX_CONTEXT
+from runtime.generation.record import DECODE, MAX_CONTEXT
 from runtime.write import check_replaceable
 
 
@@ -87,6 +87,7 @@ def compile_decoder(
     workloads = {n: lower(g, n, types, streamed).workload for n, g in steps.graphs.items()}
     search = Search(placer, limits, seed, progress, Path(model).stem)
     placed = place_steps(workloads, accelerator, fixed.pins, search)
+    placed[DECODE] = reported(placed[DECODE], steps.graphs[DECODE], context)
     record = write_decoder(
         DecoderParts(kept, steps, placed, texts, kv_form),
         Path(out),

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import onnx_ir as ir
+
 from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.problem import PlacementProblem, build_problem
-from egrl.placement import Placed, place
+from egrl.context_report import with_caches
+from egrl.decoder_placement import place_decoder
+from egrl.placement import Placed
 from egrl.placers.base import Budget, Progress
 from graph_ir.errors import InputError
-from graph_ir.workload import TensorKind, Workload
+from graph_ir.workload import Workload
 from runtime.generation.record import DECODE, PREFILL
-
-_SHARED = (TensorKind.WEIGHT, TensorKind.STATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def place_steps(
     pins: Mapping[str, str],
     search: Search,
 ) -> dict[str, PlacedStep]:
-    """Place the graph of one token, which runs for most of the time, then the prompt's around it.
+    """Place both graphs, as `egrl.decoder_placement` does.
 
     Args:
         workloads: of both graphs.
@@ -52,34 +54,35 @@ def place_steps(
         UnmetRequirementError: nothing feasible was found.
     """
     _check_pins(workloads, pins)
-    half = replace(search, budget=_half(search.budget))
-    decode = _place(workloads[DECODE], accelerator, dict(pins), half)
-    homes = {
-        tensor.name: decode.problem.home_name(int(decode.placed.homes_T[at]))
-        for at, tensor in enumerate(workloads[DECODE].tensors)
-        if tensor.kind in _SHARED
+    problems = {name: _problem(load, accelerator, pins) for name, load in workloads.items()}
+    placed = place_decoder(
+        problems[DECODE],
+        problems[PREFILL],
+        search.placer,
+        search.budget,
+        search.seed,
+        search.progress,
+        search.model,
+    )
+    return {
+        PREFILL: PlacedStep(problems[PREFILL], placed.prefill),
+        DECODE: PlacedStep(problems[DECODE], placed.decode),
     }
-    prefill = _place(workloads[PREFILL], accelerator, {**pins, **homes}, half)
-    return {PREFILL: prefill, DECODE: decode}
 
 
-def _place(
-    workload: Workload, accelerator: Accelerator, pins: dict[str, str], search: Search
-) -> PlacedStep:
+def reported(step: PlacedStep, graph: ir.Model, context: int) -> PlacedStep:
+    """The graph of one token, its report with what there is to say of the caches."""
+    placed = step.placed
+    report = with_caches(placed.report, graph, step.problem, placed.homes_T, context)
+    return replace(step, placed=replace(placed, report=report))
+
+
+def _problem(
+    workload: Workload, accelerator: Accelerator, pins: Mapping[str, str]
+) -> PlacementProblem:
     known = {tensor.name for tensor in workload.tensors}
     own = {name: home for name, home in pins.items() if name in known}
-    problem = build_problem(workload, accelerator, own)
-    model = f"{search.model} ({workload.name})"
-    placed = place(problem, search.placer, search.budget, search.seed, search.progress, model)
-    return PlacedStep(problem, placed)
-
-
-def _half(budget: Budget) -> Budget:
-    evaluations = budget.evaluations
-    return Budget(
-        seconds=None if budget.seconds is None else budget.seconds / 2,
-        evaluations=None if evaluations is None else max(1, evaluations // 2),
-    )
+    return build_problem(workload, accelerator, own)
 
 
 def _check_pins(workloads: Mapping[str, Workload], pins: Mapping[str, str]) -> None:

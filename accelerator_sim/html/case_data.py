@@ -45,6 +45,7 @@ def case_data(case: ReportCase) -> Json:
         "roofs": _roofs(case.problem),
         "timeline": timeline_data(case),
         "memory": memory_data(case),
+        "caches": None if report.caches is None else msgspec.to_builtins(report.caches),
         "advice": [
             {"kind": a.kind, "text": shown(a.text), "latency_s": a.latency_s, "change": a.change}
             for a in case.advice

@@ -22,7 +22,7 @@ LIBRARY = "vendor/echarts.min.js"
 SCRIPTS = (
     "format.js", "dom.js", "theme.js", "chart.js", "bars.js", "table.js", "headline.js",
     "timeline.js",
-    "memory.js", "waterfall.js", "ops.js", "roofline.js", "energy.js", "references.js",
+    "memory.js", "caches.js", "waterfall.js", "ops.js", "roofline.js", "energy.js", "references.js",
     "advice.js", "target.js", "compare.js", "main.js",
 )  # fmt: skip
 """In the order in which they run; each defines functions, the last one calls them."""

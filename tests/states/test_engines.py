@@ -25,6 +25,7 @@ from tests.states.support import stateful_problems, stateful_workload
 SEEDS = st.integers(0, 2**32 - 1)
 
 
+@settings(max_examples=40)
 @given(problem=stateful_problems(), seed=SEEDS)
 def test_the_twin_says_what_the_engine_says(problem: PlacementProblem, seed: int) -> None:
     check_twin(problem, seed)
@@ -36,7 +37,7 @@ def test_every_move_is_timed_as_by_the_engine(problem: PlacementProblem, seed: i
     check_moves(problem, seed, 8)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(problem=st.booleans().flatmap(lambda h: stateful_problems(honest=h)), seed=SEEDS)
 def test_every_plan_is_sound(problem: PlacementProblem, seed: int) -> None:
     made = planned(problem, seed)
@@ -70,7 +71,7 @@ def _writers(workload: Workload, tensor: int) -> list[int]:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(problem=stateful_problems(), seed=SEEDS)
 def test_writing_a_state_takes_its_home(problem: PlacementProblem, seed: int) -> None:
     """Without the writes, the home of a state is charged that much less."""

@@ -14,6 +14,7 @@ function show(position) {
   advice(main, one);
   timeline(main, one);
   waterfall(main, one);
+  caches(main, one);
   memory(main, one);
   ops(main, one);
   roofline(main, one);

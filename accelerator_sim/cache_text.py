@@ -1,0 +1,33 @@
+"""The caches of a decoder in the report, for text and Markdown: rows of cells."""
+
+from accelerator_sim.report import CacheReport
+from accelerator_sim.units import bytes_text, number_text, percent_text, seconds_text
+
+
+def cache_summary(caches: CacheReport) -> str:
+    """What is kept, of what."""
+    share = caches.cache_bytes / caches.full_bytes if caches.full_bytes > 0 else 1.0
+    return (
+        f"{bytes_text(caches.cache_bytes)} for {caches.context} positions, "
+        f"{percent_text(share)} of the {bytes_text(caches.full_bytes)} of full caches"
+    )
+
+
+def context_cells(caches: CacheReport) -> list[list[str]]:
+    """For each length: positions, latency of a token, tokens a second, bytes read of the caches."""
+    return [
+        [
+            str(row.context),
+            seconds_text(row.latency_s),
+            number_text(1.0 / row.latency_s if row.latency_s > 0 else 0.0),
+            bytes_text(row.read_bytes),
+        ]
+        for row in caches.contexts
+    ]
+
+
+def tier_cells(caches: CacheReport) -> list[list[str]]:
+    """For each tier: name, bytes of caches in it, positions beyond which full ones overflow it."""
+    return [
+        [tier.name, bytes_text(tier.cache_bytes), str(tier.full_context)] for tier in caches.tiers
+    ]

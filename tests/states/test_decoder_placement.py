@@ -1,0 +1,177 @@
+"""Both graphs of a decoder: one home for what they share, the better of two orders, reports."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from accelerator_sim.html.page import report_html
+from accelerator_sim.plan_builder import build_plan
+from accelerator_sim.problem import build_problem
+from accelerator_sim.report import Report
+from accelerator_sim.report_case import ReportCase
+from accelerator_sim.report_markdown import report_markdown
+from accelerator_sim.report_text import WIDTH, report_text
+from accelerator_sim.targets import load_target
+from accelerator_sim.validate import find_violations
+from egrl.context_report import lengths, with_caches
+from egrl.decoder_placement import SHARED_KINDS, place_decoder
+from egrl.placers.base import Budget
+from graph_ir.errors import InputError, UnmetRequirementError
+from graph_ir.kv.layout import HeadGroup, KvLayout, full_layout
+from graph_ir.kv.step import step_graph
+from graph_ir.lower import lower
+from graph_ir.passes.pipeline import run_lossless
+from tests.decoder.tiny import tiny_decoder
+
+CONTEXT, LAYERS, CHUNK = 2048, 2, 16
+WIDTH_OF_HEAD = 64
+BUDGET = Budget(evaluations=40)
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    return tiny_decoder(layers=LAYERS, head_width=WIDTH_OF_HEAD, vocabulary=256)
+
+
+def pruned():
+    return KvLayout(CONTEXT, ((HeadGroup((0,)), HeadGroup((1,), 64, 4, True)),) * LAYERS)
+
+
+def graph(decoder, layout, rows, name):
+    model = step_graph(decoder, layout, rows, "standard")
+    model.graph.name = name
+    run_lossless(model)
+    return model
+
+
+def problem_of(model, pins=None, target="nnp-i"):
+    return build_problem(lower(model, model.graph.name).workload, load_target(target), pins)
+
+
+@pytest.fixture(scope="module")
+def graphs(decoder):
+    return graph(decoder, pruned(), 1, "decode"), graph(decoder, pruned(), CHUNK, "prefill")
+
+
+def homes_by_name(problem, placed):
+    return {
+        t.name: (problem.home_name(int(h)), t.size_bytes)
+        for t, h in zip(problem.workload.tensors, placed.homes_T, strict=True)
+        if t.kind in SHARED_KINDS
+    }
+
+
+def test_what_is_shared_has_one_home_and_plans_are_sound(graphs):
+    decode, prefill = (problem_of(model) for model in graphs)
+    placed = place_decoder(decode, prefill, "acts-first", BUDGET, 0)
+    here, there = homes_by_name(decode, placed.decode), homes_by_name(prefill, placed.prefill)
+    shared = [n for n in here if n in there and here[n][1] == there[n][1]]
+    assert len([n for n in shared if n.startswith("cache.")]) == LAYERS * 2 * 2
+    assert all(here[name] == there[name] for name in shared)
+    for problem, one in ((decode, placed.decode), (prefill, placed.prefill)):
+        assert find_violations(build_plan(problem, one.homes_T.tolist(), one.timeline)) == []
+        assert one.report.latency_s == one.timeline.latency_s
+        if one.report.lower_bound_s is not None:
+            assert one.report.latency_s >= one.report.lower_bound_s * (1 - 1e-9)
+
+
+def test_the_better_order_is_taken(graphs):
+    decode, prefill = (problem_of(model) for model in graphs)
+
+    def seconds(ratio):
+        both = place_decoder(decode, prefill, "acts-first", BUDGET, 0, prompt_ratio=ratio)
+        token, prompt = both.decode.report.latency_s, both.prefill.report.latency_s
+        return token, prompt
+
+    token_only, prompt_only = seconds(0.0), seconds(1e9)
+    assert token_only[0] <= prompt_only[0]
+    assert prompt_only[1] <= token_only[1]
+    token, prompt = seconds(4.0)
+    objective = token + 4.0 * prompt / CHUNK
+    for other in (token_only, prompt_only):
+        assert objective <= other[0] + 4.0 * other[1] / CHUNK
+
+
+def test_pins_of_either_graph_hold(graphs):
+    pins = {"cache.0.0.key": "DRAM"}
+    decode, prefill = (problem_of(model, pins) for model in graphs)
+    placed = place_decoder(decode, prefill, "acts-first", BUDGET, 0)
+    assert homes_by_name(decode, placed.decode)["cache.0.0.key"][0] == "DRAM"
+    assert homes_by_name(prefill, placed.prefill)["cache.0.0.key"][0] == "DRAM"
+    against = problem_of(graphs[1], {"cache.0.0.key": "LLC"})
+    with pytest.raises(UnmetRequirementError, match="where prefill may not have it"):
+        place_decoder(decode, against, "acts-first", BUDGET, 0)
+
+
+def test_graphs_with_other_caches_are_refused(decoder, graphs):
+    other = graph(decoder, full_layout(CONTEXT, (2,) * LAYERS), CHUNK, "prefill")
+    with pytest.raises(InputError, match="expected the same in both graphs of the decoder"):
+        place_decoder(problem_of(graphs[0]), problem_of(other), "acts-first", BUDGET, 0)
+
+
+@pytest.fixture(scope="module")
+def reported(graphs):
+    decode, prefill = (problem_of(model) for model in graphs)
+    placed = place_decoder(decode, prefill, "acts-first", BUDGET, 0, model="tiny").decode
+    report = with_caches(placed.report, graphs[0], decode, placed.homes_T, CONTEXT)
+    return decode, placed, report
+
+
+def test_the_report_of_the_caches(reported):
+    problem, _, report = reported
+    caches = report.caches
+    rows = CONTEXT + 1 + 4 + 64
+    assert caches.cache_bytes == LAYERS * 2 * rows * WIDTH_OF_HEAD * 2
+    assert caches.full_bytes == LAYERS * 2 * 2 * CONTEXT * WIDTH_OF_HEAD * 2
+    assert [row.context for row in caches.contexts] == lengths(CONTEXT) == [
+        128, 256, 512, 1024, 1536, 2048
+    ]  # fmt: skip
+    latencies = [row.latency_s for row in caches.contexts]
+    assert latencies == sorted(latencies)
+    assert latencies[-1] == pytest.approx(report.latency_s, rel=1e-12)
+    # What a token reads: the full group grows, the other has been full from the first row on.
+    row_bytes = LAYERS * 2 * WIDTH_OF_HEAD * 2
+    assert [row.read_bytes for row in caches.contexts] == [
+        (row.context + 69) * row_bytes for row in caches.contexts
+    ]
+    assert sum(tier.cache_bytes for tier in caches.tiers) == caches.cache_bytes
+    for tier, row, use in zip(problem.accelerator.tiers, caches.tiers, report.tiers, strict=True):
+        # One position more than is said does not fit beside the rest.
+        each = caches.full_bytes / CONTEXT
+        rest = use.peak_bytes - row.cache_bytes
+        assert rest + row.full_context * each <= tier.capacity_bytes.value
+        assert rest + (row.full_context + 1) * each > tier.capacity_bytes.value
+
+
+def test_it_is_in_every_form(reported):
+    problem, placed, report = reported
+    text = report_text(report)
+    assert "Caches: " in text
+    assert "of full caches" in text
+    assert "overflow" in text
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    homes = tuple(placed.homes_T.tolist())
+    plan = build_plan(problem, homes, placed.timeline)
+    case = ReportCase("tiny", "", report, placed.timeline, problem, homes, plan)
+    markdown = report_markdown([case])
+    assert "| positions held | a token |" in markdown
+    page = report_html([case])
+    assert '"caches":{"context":2048' in page
+    encoded = msgspec.json.encode(report)
+    assert msgspec.json.decode(encoded, type=Report) == report
+
+
+def test_other_reports_have_no_caches(reported):
+    _, placed, _ = reported
+    assert placed.report.caches is None
+    assert b"caches" not in msgspec.json.encode(placed.report)
+    assert "Caches" not in report_text(placed.report)
+
+
+def test_the_same_seed_gives_the_same_placement(graphs):
+    decode, prefill = (problem_of(model) for model in graphs)
+    first, second = (
+        place_decoder(decode, prefill, "anneal", Budget(evaluations=400), 7) for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.decode.homes_T, second.decode.homes_T)
+    np.testing.assert_array_equal(first.prefill.homes_T, second.prefill.homes_T)
