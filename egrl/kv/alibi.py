@@ -20,7 +20,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from egrl.kv.walk import Segment, attention_nodes, run_segment
-from graph_ir.compression.method import Runner
+from graph_ir.compression.method import Array, Runner
 from graph_ir.decoder.decoder import POSITIONS, TOKENS, Decoder
 from graph_ir.errors import InputError
 from graph_ir.node_forms import describe_node
@@ -74,7 +74,7 @@ def _bounds(decoder: Decoder, runner: Runner, index: int, node: ir.Node) -> tupl
             "normalised value, got two"
         )
     rows = channels + 1
-    given = {
+    given: dict[str, Array] = {
         TOKENS: np.zeros((1, rows), np.int64),
         POSITIONS: np.arange(rows),
         value_name(base): np.eye(rows, channels, dtype=np.float32)[None],
@@ -144,7 +144,7 @@ def _inner(node: ir.Node) -> int:
     if matrix is None or matrix.const_value is None:
         return 0
     shape = matrix.const_value.shape.numpy()
-    transposed = op_key(node) == "Gemm" and node.attributes.get_int("transB", 0)
+    transposed = op_key(node) == "Gemm" and node.attributes.get_int("transB", 0) == 1
     return int(shape[-1] if transposed else shape[-2])
 
 

@@ -17,6 +17,13 @@ def _razor() -> KvMethod:
     return Razor()
 
 
+def _trim() -> KvMethod:
+    """Few retrieval heads, wide windows, no mean: what a budget of bytes is best spent on."""
+    from egrl.kv.methods.trim import Trim
+
+    return Trim()
+
+
 def _no_compensation() -> KvMethod:
     """The same without the mean of what is dropped."""
     from egrl.kv.methods.no_compensation import NoCompensation
@@ -54,6 +61,7 @@ def _full() -> KvMethod:
 
 KV_METHODS: dict[str, Callable[[], KvMethod]] = {
     "razor": _razor,
+    "trim": _trim,
     "no-compensation": _no_compensation,
     "random-heads": _random_heads,
     "duo": _duo,
