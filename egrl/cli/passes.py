@@ -21,6 +21,7 @@ def command(args: argparse.Namespace) -> int:
         PREPARATIONS,
         WEIGHT_METHODS,
     )
+    from egrl.kv.registry import KV_METHODS
     from graph_ir.passes import PASSES
 
     print(listing(PASSES))
@@ -38,4 +39,6 @@ def command(args: argparse.Namespace) -> int:
         "\n--compress auto:METHOD --max-error E (or --max-bytes B)\n"
         "the precision of every product, chosen together with the placement"
     )
+    print("\n--decode --compress METHOD,key=value: what the caches of a decoder keep")
+    print(listing(KV_METHODS))
     return 0
