@@ -7,8 +7,10 @@ import onnx_ir as ir
 
 from graph_ir.decoder.decoder import DOMAIN, Attention
 from graph_ir.kv import standard
-from graph_ir.kv.group import GroupInputs, GroupShape
+from graph_ir.kv.group import GroupShape, Rows, given, renamed
+from graph_ir.kv.grouped_query import ChunkTold, FullTold, attend_chunk, attend_full
 from graph_ir.kv.operator import OPERATOR, State
+from graph_ir.kv.standard import StandardTold
 from graph_ir.kv.writing import Writer
 
 
@@ -18,15 +20,22 @@ class Group:
 
     Attributes:
         shape: its extents.
-        form: `standard` or `onnxruntime`.
+        fused: whether operators of onnxruntime may execute it.
+        told: what its function is told, values of the step graph.
         states: its tensors.
-        inputs: what its function gets, values of the step graph.
+        before: values of the states before the step.
     """
 
     shape: GroupShape
-    form: str
+    fused: bool
+    told: StandardTold | FullTold | ChunkTold
     states: tuple[State, ...]
-    inputs: GroupInputs
+    before: tuple[ir.Value, ...]
+
+    @property
+    def form(self) -> str:
+        """By which operators it is executed."""
+        return "standard" if isinstance(self.told, StandardTold) else "onnxruntime"
 
 
 def attention_function(
@@ -49,19 +58,22 @@ def attention_function(
     query = writer.op("Mul", query, writer.number(attention.scale))
     query = writer.reshape(query, [1, attention.kv_heads, each * rows, attention.head_width])
     if sinks is not None:
-        sinks = _spread(writer, sinks, attention, rows)
+        sinks = writer.reshape(sinks, [attention.kv_heads, each])
     attended: list[ir.Value] = []
-    following: list[ir.Value] = []
+    after: list[ir.Value] = []
     for index, group in enumerate(groups):
-        inputs = _named(group.inputs, f"group{index}.")
-        read += [*inputs.told(), *inputs.states]
-        part = [_heads(writer, value, group, len(groups)) for value in (query, key, value)]
-        own_sinks = _heads(writer, sinks, group, len(groups)) if sinks is not None else None
-        output, states = standard.attend(
-            writer, group.shape, part[0], (part[1], part[2]), own_sinks, inputs
-        )
+        told = renamed(group.told, f"group{index}.")
+        states = [ir.Value(name=f"group{index}.{state.part}") for state in group.states]
+        read += [*given(told), *states]
+        part = [_heads(writer, value, group, len(groups), 1) for value in (query, key, value)]
+        own_sinks = None
+        if sinks is not None:
+            own_sinks = _heads(writer, sinks, group, len(groups), 0)
+            own_sinks = writer.reshape(own_sinks, [group.shape.heads * each])
+        new = Rows(part[0], part[1], part[2], own_sinks)
+        output, following = _attend(writer, group, new, told, states)
         attended.append(output)
-        following += states
+        after += following
     order = [head for group in groups for head in group.shape.kept.heads]
     merged = writer.concat(attended, 1)
     if order != sorted(order):
@@ -69,45 +81,36 @@ def attention_function(
         merged = writer.gather(merged, writer.integers(back), 1)
     extents = [1, attention.query_heads, rows, attention.value_width]
     merged = writer.reshape(merged, extents)
+    others = sorted({node.domain for node in writer.nodes} - {""})
     graph = ir.Graph(
         read,
-        [merged, *following],
+        [merged, *after],
         nodes=writer.nodes,
         name=OPERATOR,
-        opset_imports={"": opset, "com.microsoft": 1},
+        opset_imports={"": opset} | dict.fromkeys(others, 1),
     )
     declared = [ir.Attr(name, ir.AttributeType.UNDEFINED, None) for name in attributes]
     return ir.Function(DOMAIN, OPERATOR, graph=graph, attributes=declared)
 
 
-def _named(inputs: GroupInputs, prefix: str) -> GroupInputs:
-    """Inputs of a function in the places of a graph's values."""
+def _attend(
+    writer: Writer,
+    group: Group,
+    rows: Rows,
+    told: StandardTold | FullTold | ChunkTold,
+    states: Sequence[ir.Value],
+) -> tuple[ir.Value, list[ir.Value]]:
+    match told:
+        case FullTold():
+            return attend_full(writer, group.shape, rows, told, states)
+        case ChunkTold():
+            return attend_chunk(writer, group.shape, rows, told, states)
+        case StandardTold():
+            return standard.attend(writer, group.shape, rows, told, states, fused=group.fused)
 
-    def named(part: str, given: ir.Value | None) -> ir.Value | None:
-        return None if given is None else ir.Value(name=prefix + part)
 
-    return GroupInputs(
-        read=named("read", inputs.read),
-        write=ir.Value(name=f"{prefix}write"),
-        bias=ir.Value(name=f"{prefix}bias"),
-        fold=named("fold", inputs.fold),
-        valid=named("valid", inputs.valid),
-        alibi=named("alibi", inputs.alibi),
-        states=tuple(ir.Value(name=f"{prefix}state{at}") for at in range(len(inputs.states))),
-    )
-
-
-def _heads(writer: Writer, value: ir.Value, group: Group, groups: int) -> ir.Value:
+def _heads(writer: Writer, value: ir.Value, group: Group, groups: int, axis: int) -> ir.Value:
     """The KV heads of a group out of all."""
     if groups == 1:
         return value
-    return writer.gather(value, writer.integers(group.shape.kept.heads), 1)
-
-
-def _spread(writer: Writer, sinks: ir.Value, attention: Attention, rows: int) -> ir.Value:
-    """Learned sinks for each row, [1, KV heads, query heads x rows, 1]."""
-    each = attention.query_heads // attention.kv_heads
-    if rows > 1:
-        column = writer.reshape(sinks, [attention.query_heads, 1])
-        sinks = writer.op("Expand", column, writer.integers([attention.query_heads, rows]))
-    return writer.reshape(sinks, [1, attention.kv_heads, each * rows, 1])
+    return writer.gather(value, writer.integers(group.shape.kept.heads), axis)

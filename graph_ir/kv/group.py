@@ -1,40 +1,16 @@
-"""One group of KV heads as the functions that execute it see it."""
+"""One group of KV heads as the functions that execute it see it.
 
-from dataclasses import dataclass
+Every form of attention has a frozen dataclass of values that it is told, computed once in a step
+for all layers, and a function `attend`.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import onnx_ir as ir
 
 from graph_ir.decoder.decoder import Attention
 from graph_ir.kv.layout import HeadGroup
-
-
-@dataclass(frozen=True, slots=True)
-class GroupInputs:
-    """What a function gets for one group.
-
-    Attributes:
-        read: slots of the entries that are written, the compensation's first; None where nothing
-            is read before it is written.
-        write: where ScatterND writes them.
-        bias: see `graph_ir.kv.slots.Places`.
-        fold: likewise.
-        valid: likewise.
-        alibi: likewise.
-        states: in the order of `group_states`.
-    """
-
-    read: ir.Value | None
-    write: ir.Value
-    bias: ir.Value
-    fold: ir.Value | None
-    valid: ir.Value | None
-    alibi: ir.Value | None
-    states: tuple[ir.Value, ...]
-
-    def told(self) -> list[ir.Value]:
-        """All that is given and no state, in order."""
-        given = (self.read, self.write, self.bias, self.fold, self.valid, self.alibi)
-        return [value for value in given if value is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +38,44 @@ class GroupShape:
     def queries(self) -> int:
         """Query heads of each KV head."""
         return self.attention.query_heads // self.attention.kv_heads
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a group gets of the new positions; B batch of 1, H KV heads, R rows.
+
+    Attributes:
+        query_BHMD: scaled; M query heads of a KV head outside, rows inside.
+        key_BHRD: keys.
+        value_BHRE: values.
+        sinks: logits of learned sinks, one for each query head, or None.
+    """
+
+    query_BHMD: ir.Value
+    key_BHRD: ir.Value
+    value_BHRE: ir.Value
+    sinks: ir.Value | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a form is told; subclasses have fields that are values or None."""
+
+
+T = TypeVar("T", bound=Told)
+
+
+def given(told: Told) -> list[ir.Value]:
+    """All values, in order."""
+    values = [getattr(told, field.name) for field in fields(told)]
+    return [value for value in values if isinstance(value, ir.Value)]
+
+
+def renamed(told: T, prefix: str) -> T:
+    """The inputs of a function in the places of a graph's values."""
+    fresh = {
+        field.name: ir.Value(name=prefix + field.name)
+        for field in fields(told)
+        if getattr(told, field.name) is not None
+    }
+    return replace(told, **fresh)

@@ -57,6 +57,7 @@ class Places:
         fold_1N: float, by which the entries add up to the new means; None without compensation.
         valid_R1: bool, rows that are not padding; None where there is one row.
         alibi: float, [1, H, G, R or 1, S], added too; None without slopes.
+        before: [1], how many positions a windowed group has dropped before the step.
     """
 
     entries_N: ir.Value
@@ -64,6 +65,7 @@ class Places:
     fold_1N: ir.Value | None
     valid_R1: ir.Value | None
     alibi: ir.Value | None
+    before: ir.Value | None
 
 
 class Step:
@@ -130,7 +132,7 @@ def _full(step: Step, geometry: Geometry) -> Places:
     alibi = None
     if geometry.slopes:
         alibi = _alibi(step, geometry, _distance(step, geometry, slot_S), None)
-    return Places(entries_N, _bias(writer, seen_RS), None, step.valid_R1, alibi)
+    return Places(entries_N, _bias(writer, seen_RS), None, step.valid_R1, alibi, None)
 
 
 def _windowed(step: Step, geometry: Geometry) -> Places:
@@ -170,7 +172,7 @@ def _windowed(step: Step, geometry: Geometry) -> Places:
     if geometry.slopes and position_S is not None:
         distance = _distance(step, geometry, position_S)
         alibi = _alibi(step, geometry, distance, dropped)
-    return Places(entries_N, bias, fold_1N, step.valid_R1, alibi)
+    return Places(entries_N, bias, fold_1N, step.valid_R1, alibi, before)
 
 
 def _slots_of_rows(step: Step, geometry: Geometry) -> ir.Value:

@@ -18,13 +18,13 @@ from typing import Literal
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from graph_ir.decoder.decoder import DOMAIN, Attention, Decoder
+from graph_ir.decoder.decoder import DOMAIN, Decoder
 from graph_ir.errors import InputError
 from graph_ir.kv.function import Group, attention_function
-from graph_ir.kv.group import GroupInputs, GroupShape
-from graph_ir.kv.layout import HeadGroup, KvLayout
-from graph_ir.kv.operator import OPERATOR, STATES, CachedGroup, group_states, node_attributes
-from graph_ir.kv.slots import Geometry, Places, Step, places, write_indices
+from graph_ir.kv.group import given
+from graph_ir.kv.layout import KvLayout
+from graph_ir.kv.operator import OPERATOR, STATES, CachedGroup, node_attributes
+from graph_ir.kv.plan_groups import plan_groups
 from graph_ir.kv.static_body import Body, close_body, open_body, takes_a_row
 
 Form = Literal["standard", "onnxruntime"]
@@ -57,8 +57,8 @@ def step_graph(
     _check(decoder, layout, rows)
     for last_row in ("product", "logits") if logits == "last" and rows > 1 else ("none",):
         body = open_body(decoder, rows, last_row)
-        layers = _groups(decoder, layout, body.step, form)
-        told = [value for groups in layers for group in groups for value in group.inputs.told()]
+        layers = plan_groups(decoder, layout, body.step, fused=form == "onnxruntime")
+        told = [value for groups in layers for group in groups for value in given(group.told)]
         operands, told = close_body(body, told, decoder.source_path)
         if last_row != "product" or takes_a_row(body):
             break
@@ -101,63 +101,6 @@ def _check(decoder: Decoder, layout: KvLayout, rows: int) -> None:
             raise InputError(f"{where}: attention {index}: expected positive ALiBi slopes")
 
 
-def _groups(decoder: Decoder, layout: KvLayout, step: Step, form: Form) -> list[tuple[Group, ...]]:
-    """All groups, with the nodes that tell them where rows go; each kind is written once."""
-    known: dict[Geometry, Places] = {}
-    writes: dict[tuple[Geometry, int], ir.Value] = {}
-    layers = []
-    for index, (attention, kept) in enumerate(zip(decoder.layers, layout.layers, strict=True)):
-        groups = []
-        for at, group in enumerate(kept):
-            slots = group.slots(layout.context)
-            geometry = _geometry(attention, group, slots)
-            heads = len(group.heads)
-            if geometry not in known:
-                known[geometry] = places(step, geometry)
-            place = known[geometry]
-            entries = step.rows + int(group.compensation)
-            if (geometry, heads) not in writes:
-                writes[geometry, heads] = write_indices(step, place.entries_N, heads, entries)
-            states = group_states(attention, group, slots)
-            values = tuple(
-                ir.Value(
-                    name=f"cache.{index}.{at}.{state.part}",
-                    shape=ir.Shape(state.shape),
-                    type=ir.TensorType(state.data_type),
-                )
-                for state in states
-            )
-            inputs = GroupInputs(
-                read=place.entries_N if entries > 1 else None,
-                write=writes[geometry, heads],
-                bias=place.bias,
-                fold=place.fold_1N,
-                valid=place.valid_R1,
-                alibi=place.alibi,
-                states=values,
-            )
-            shape = GroupShape(attention, group, step.rows, slots)
-            groups.append(Group(shape, "standard", states, inputs))
-        layers.append(tuple(groups))
-    return layers
-
-
-def _geometry(attention: Attention, group: HeadGroup, slots: int) -> Geometry:
-    each = attention.query_heads // attention.kv_heads
-    slopes: tuple[tuple[float, ...], ...] = ()
-    if attention.slopes:
-        slopes = tuple(attention.slopes[head * each : (head + 1) * each] for head in group.heads)
-    return Geometry(
-        slots=slots,
-        window=group.window,
-        sinks=group.sinks,
-        compensation=group.compensation,
-        seen=attention.window,
-        slopes=slopes,
-        by_row=bool(slopes) and attention.sinks,
-    )
-
-
 def _put_back(
     decoder: Decoder,
     body: Body,
@@ -171,16 +114,16 @@ def _put_back(
     pairs: list[tuple[ir.Value, ir.Value]] = []
     for index, attention in enumerate(decoder.layers):
         groups = layers[index]
-        given = list(operands[index])
+        read = list(operands[index])
         cached = []
         output = 1
         for group in groups:
-            given += [next(told) for _ in group.inputs.told()]
+            read += [next(told) for _ in given(group.told)]
             numbers = range(len(group.states))
-            positions = tuple((len(given) + at, output + at) for at in numbers)
+            positions = tuple((len(read) + at, output + at) for at in numbers)
             shape = group.shape
             cached.append(CachedGroup(shape.kept, shape.slots, group.form, positions))
-            given += group.inputs.states
+            read += group.before
             output += len(group.states)
         attributes = node_attributes(index, body.step.rows, attention, cached)
         key = (replace(attention, node="", form=""), *((g.shape.kept, g.form) for g in groups))
@@ -193,7 +136,7 @@ def _put_back(
         node = ir.Node(
             DOMAIN,
             OPERATOR,
-            given,
+            read,
             attributes,
             overload=functions[key].overload,
             num_outputs=output,
@@ -220,7 +163,7 @@ def _connect(
     placeholder.replace_all_uses_with(result, replace_graph_outputs=True)
     result.name = placeholder.name
     graph.append(node)
-    before = [state for group in groups for state in group.inputs.states]
+    before = [state for group in groups for state in group.before]
     for old, new in zip(before, after, strict=True):
         new.name = (old.name or "").replace("cache.", "next.", 1)
         new.type, new.shape = old.type, old.shape

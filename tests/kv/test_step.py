@@ -4,7 +4,7 @@ import json
 import numpy as np
 import onnx_ir as ir
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from graph_ir.errors import InputError
@@ -129,8 +129,10 @@ def test_logits_of_the_last_row_alone():
     assert tuple(heads[0].outputs[0].shape) == (1, 1, 48)
 
 
-def test_a_saved_step_loads_and_gives_the_same(tmp_path):
-    model = step_graph(tiny_decoder(), PRUNED, 4, "standard")
+@pytest.mark.parametrize("rows", [1, 4])
+@pytest.mark.parametrize("form", ["standard", "onnxruntime"])
+def test_a_saved_step_loads_and_gives_the_same(tmp_path, form, rows):
+    model = step_graph(tiny_decoder(), PRUNED, rows, form)
     ir.save(model, tmp_path / "step.onnx")
     loaded = load_model(tmp_path / "step.onnx").graph_model
     assert loaded.metadata_props[STATES] == model.metadata_props[STATES]
@@ -140,20 +142,21 @@ def test_a_saved_step_loads_and_gives_the_same(tmp_path):
     for value in model.graph.inputs:
         if value.dtype == ir.DataType.FLOAT:
             feeds[value.name] = rng.standard_normal(tuple(value.shape), np.float32)
-    feeds |= {"input_ids": np.array([[1, 2, 3, 4]]), "count": np.array([3])}
-    feeds |= {"past_length": np.array([20])}
+    feeds |= {"input_ids": np.array([[1, 2, 3, 4]])[:, :rows], "past_length": np.array([20])}
+    if rows > 1:
+        feeds["count"] = np.array([3])
     ours, theirs = (open_session(m).run(None, feeds) for m in (model, loaded))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
 @given(data=st.data())
-@settings(max_examples=12)
+@settings(max_examples=12, phases=[Phase.explicit, Phase.generate])
 def test_any_heads_groups_windows_and_chunks(data):
     draw = data.draw
     kv_heads = draw(st.integers(1, 4))
     attention = attention_of(
-        query_heads=kv_heads * draw(st.integers(1, 3)), kv_heads=kv_heads, head_width=4
+        query_heads=kv_heads * draw(st.integers(1, 3)), kv_heads=kv_heads, head_width=8
     )
     owner = [draw(st.integers(0, 2)) for _ in range(kv_heads)]
     groups = []
@@ -169,7 +172,8 @@ def test_any_heads_groups_windows_and_chunks(data):
     sizes = itertools.cycle(draw(st.lists(st.integers(0, rows), min_size=1, max_size=4)))
     tables = Tables(attention, 10)
     decoder = attention_decoder(attention, tables)
-    steps = Steps(decoder, layout, rows, logits="all", in_place=draw(st.booleans()))
+    form = draw(st.sampled_from(["standard", "onnxruntime"]))
+    steps = Steps(decoder, layout, rows, form, "all", in_place=draw(st.booleans()))
     twin = Twin(attention, layout.layers[0])
     at = 0
     while at < len(tokens):
@@ -184,30 +188,32 @@ def test_any_heads_groups_windows_and_chunks(data):
         at += len(part)
 
 
-def test_padding_leaves_no_trace():
+@pytest.mark.parametrize("form", ["standard", "onnxruntime"])
+def test_padding_leaves_no_trace(form):
     decoder = tiny_decoder()
     states = []
     for padding in (0, 17):
-        steps = Steps(decoder, PRUNED, 8)
+        steps = Steps(decoder, PRUNED, 8, form, in_place=True)
         for part in (np.arange(8), np.arange(20, 27), np.arange(3), np.arange(30, 38)):
             ids = np.full(8, padding)
             ids[: len(part)] = part
             feeds = {"count": np.array([len(part)])}
             steps._run(steps.chunks, ids[None], feeds)
             steps.length += len(part) - 1
-        states.append({name: value.numpy() for name, value in steps.states.items()})
+        states.append({name: value.numpy().copy() for name, value in steps.states.items()})
     for name in states[0]:
         np.testing.assert_array_equal(states[0][name], states[1][name])
     # 26 of 40 positions are written, the rest is as it began.
     assert not states[0]["cache.0.0.key"][:, :, 26:].any()
 
 
-def test_padding_behind_the_end_of_the_context():
+@pytest.mark.parametrize("form", ["standard", "onnxruntime"])
+def test_padding_behind_the_end_of_the_context(form):
     decoder = tiny_decoder(most_positions=40)
     tokens = np.random.default_rng(2).integers(0, 48, 40)
     layout = full_layout(40, (2, 2))
-    padded = run(Steps(decoder, layout, 16), tokens, 40)
-    exact = run(Steps(decoder, layout, 8), tokens, 40)
+    padded = run(Steps(decoder, layout, 16, form), tokens, 40)
+    exact = run(Steps(decoder, layout, 8, form), tokens, 40)
     np.testing.assert_allclose(padded[-1], exact[-1], rtol=0, atol=1e-5)
 
 
@@ -235,8 +241,19 @@ def test_what_no_graph_is_made_of(name):
     assert "\n" not in str(caught.value)
 
 
-def test_the_standard_form_has_standard_operators_alone():
-    for rows in (1, 4):
-        model = step_graph(tiny_decoder(), PRUNED, rows, "standard")
-        domains = {node.domain for function in model.functions.values() for node in function}
-        assert domains == {""}
+def test_which_operators_execute_a_group():
+    """Which form a group got is told by its node."""
+    found = {}
+    for form in ("standard", "onnxruntime"):
+        for rows in (1, 4):
+            model = step_graph(tiny_decoder(), PRUNED, rows, form)
+            node = next(node for node in model.graph if is_cached_attention(node))
+            found[form, rows] = [group.form for group in cached_attention(node).groups]
+            domains = {node.domain for function in model.functions.values() for node in function}
+            assert domains == ({""} if form == "standard" else {"", "com.microsoft"})
+    assert found == {
+        ("standard", 1): ["standard", "standard"],
+        ("standard", 4): ["standard", "standard"],
+        ("onnxruntime", 1): ["onnxruntime", "standard"],
+        ("onnxruntime", 4): ["onnxruntime", "onnxruntime"],
+    }

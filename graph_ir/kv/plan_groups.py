@@ -1,0 +1,129 @@
+"""How each group of KV heads is executed, and the nodes that tell it where rows go."""
+
+import onnx_ir as ir
+
+from graph_ir.decoder.decoder import Attention, Decoder
+from graph_ir.kv.function import Group
+from graph_ir.kv.group import GroupShape
+from graph_ir.kv.grouped_query import ChunkTold, FullTold, chunk_told, full_told
+from graph_ir.kv.layout import KvLayout
+from graph_ir.kv.operator import group_states
+from graph_ir.kv.slots import Geometry, Places, Step, places, write_indices
+from graph_ir.kv.standard import StandardTold
+
+
+def plan_groups(
+    decoder: Decoder, layout: KvLayout, step: Step, *, fused: bool
+) -> list[tuple[Group, ...]]:
+    """The groups of all attentions; what several are told is computed once.
+
+    Args:
+        decoder: whose attentions they are.
+        layout: what they keep.
+        step: writes the nodes.
+        fused: whether operators of onnxruntime may be used.
+    """
+    planner = _Planner(step)
+    return [
+        tuple(
+            Group(
+                shape,
+                fused,
+                planner.told(shape, fused),
+                states := group_states(attention, kept, shape.slots),
+                tuple(
+                    ir.Value(
+                        name=f"cache.{index}.{at}.{state.part}",
+                        shape=ir.Shape(state.shape),
+                        type=ir.TensorType(state.data_type),
+                    )
+                    for state in states
+                ),
+            )
+            for at, kept in enumerate(groups)
+            for shape in [GroupShape(attention, kept, step.rows, kept.slots(layout.context))]
+        )
+        for index, (attention, groups) in enumerate(zip(decoder.layers, layout.layers, strict=True))
+    ]
+
+
+class _Planner:
+    """Writes what groups are told, the same thing once."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._places: dict[Geometry, Places] = {}
+        self._writes: dict[tuple[Geometry, int], ir.Value] = {}
+        self._full: dict[Geometry, FullTold] = {}
+        self._chunks: dict[tuple[Geometry, int], ChunkTold] = {}
+
+    def told(self, shape: GroupShape, fused: bool) -> StandardTold | FullTold | ChunkTold:
+        """What a group is told, by which its form is chosen."""
+        geometry = _geometry(shape)
+        if geometry not in self._places:
+            self._places[geometry] = places(self._step, geometry)
+        place = self._places[geometry]
+        if fused and takes_full(shape):
+            if geometry not in self._full:
+                self._full[geometry] = full_told(self._step, shape.slots, place.alibi)
+            return self._full[geometry]
+        key = (geometry, shape.heads)
+        entries = shape.rows + int(shape.kept.compensation)
+        if key not in self._writes:
+            self._writes[key] = write_indices(self._step, place.entries_N, shape.heads, entries)
+        if fused and takes_chunk(shape):
+            if key not in self._chunks:
+                self._chunks[key] = chunk_told(self._step, place, self._writes[key], shape.slots)
+            return self._chunks[key]
+        return StandardTold(
+            read=place.entries_N if entries > 1 else None,
+            write=self._writes[key],
+            bias=place.bias,
+            fold=place.fold_1N,
+            valid=place.valid_R1,
+            alibi=place.alibi,
+        )
+
+
+def takes_full(shape: GroupShape) -> bool:
+    """Whether GroupQueryAttention serves a group that keeps everything.
+
+    It has one width for keys and values, a multiple of 8. Its bias has every row of every head, so
+    that for ALiBi in a chunk the standard form, which adds slopes and mask one after the other,
+    needs less.
+    """
+    attention = shape.attention
+    is_plain = shape.rows == 1 or not attention.slopes
+    return shape.kept.window == 0 and is_plain and _takes_widths(attention)
+
+
+def takes_chunk(shape: GroupShape) -> bool:
+    """Whether GroupQueryAttention serves a chunk beside the caches of a windowed group.
+
+    It masks by order, and a full ring is not in the order of positions. A single row has no
+    advantage of it: the operator would have to write to the end of the caches.
+    """
+    attention = shape.attention
+    is_ordered = not attention.slopes and not attention.window
+    windowed = shape.kept.window > 0
+    return windowed and shape.rows > 1 and is_ordered and _takes_widths(attention)
+
+
+def _takes_widths(attention: Attention) -> bool:
+    return attention.head_width == attention.value_width and attention.head_width % 8 == 0
+
+
+def _geometry(shape: GroupShape) -> Geometry:
+    attention, kept, each = shape.attention, shape.kept, shape.queries
+    slopes: tuple[tuple[float, ...], ...] = ()
+    if attention.slopes:
+        slopes = tuple(attention.slopes[head * each : (head + 1) * each] for head in kept.heads)
+    return Geometry(
+        slots=shape.slots,
+        window=kept.window,
+        sinks=kept.sinks,
+        compensation=kept.compensation,
+        seen=attention.window,
+        slopes=slopes,
+        by_row=bool(slopes) and attention.sinks,
+    )
