@@ -70,9 +70,13 @@ KV_METHODS: dict[str, Callable[[], KvMethod]] = {
 }
 
 
+NOT_BUILT: tuple[str, ...] = ("snapkv", "adakv", "expected-attention", "scissorhands")
+"""Methods that choose by what a prompt says; they need a graph between prompt and tokens."""
+
+
 def is_kv_spec(spec: Spec) -> bool:
     """Whether a `--compress` is about caches."""
-    return spec.family in KV_METHODS
+    return spec.family in KV_METHODS or spec.family in NOT_BUILT
 
 
 def kv_method(spec: Spec) -> tuple[KvMethod, dict[str, str]]:
@@ -81,6 +85,8 @@ def kv_method(spec: Spec) -> tuple[KvMethod, dict[str, str]]:
     Raises:
         InputError: not the name of a method, or options that it has not.
     """
+    if spec.family in NOT_BUILT:
+        raise spec.fail(f"{spec.family} is not built; expected one of {', '.join(KV_METHODS)}")
     if spec.family not in KV_METHODS:
         raise spec.fail(f"expected one of {', '.join(KV_METHODS)}")
     if spec.methods:

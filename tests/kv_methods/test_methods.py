@@ -12,7 +12,7 @@ from egrl.kv.methods.streaming import Streaming
 from egrl.kv.methods.trim import Trim
 from egrl.kv.probe import HeadProbe
 from egrl.kv.rank import best_heads, retrieval_heads
-from egrl.kv.registry import KV_METHODS, kv_method
+from egrl.kv.registry import KV_METHODS, NOT_BUILT, is_kv_spec, kv_method
 from graph_ir.errors import InputError, UnmetRequirementError
 from graph_ir.kv.step import step_graph
 from tests.decoder.tiny import tiny_decoder
@@ -205,3 +205,11 @@ def test_trim_gives_retrieval_heads_a_quarter_of_the_room():
         assert not any(compensation for _, _, compensation in found.values())
         assert layout_share(decoder, layout) <= budget
     assert kept(Trim(kv_budget=0, window=7).layout(decoder, 400, probe))[0, 0] == (7, 4, False)
+
+
+@pytest.mark.parametrize("name", NOT_BUILT)
+def test_methods_that_choose_by_content_say_that_they_are_not_built(name):
+    spec = parse_spec(f"{name},window=9")
+    assert is_kv_spec(spec)
+    with pytest.raises(InputError, match="is not built"):
+        kv_method(spec)

@@ -5,6 +5,7 @@ from egrl.bench.kv.document_table import table
 from egrl.bench.kv.quality_goals import goals, valid_depths
 from egrl.bench.kv.quality_methods import CASES, FLOAT_FACTOR, PART, REFERENCE, TABLES, Case
 from egrl.bench.kv.rows import Row, Rows, measured, row_key
+from egrl.kv.registry import NOT_BUILT
 
 _HOW = (
     "SmolLM2-135M, its prompts read in chunks of up to 128 tokens through the compressed caches "
@@ -25,7 +26,8 @@ _HEADER = (
 
 def section(rows: Rows) -> list[str]:
     """Markdown."""
-    lines = [_HOW, "", *goals(rows), ""]
+    unbuilt = ", ".join(f"`{name}`" for name in NOT_BUILT)
+    lines = [_HOW, "", *goals(rows), "", f"Not built, so not compared with: {unbuilt}.", ""]
     for context in contexts(rows):
         reference = measured(rows, PART, context, REFERENCE)
         if reference is None:
