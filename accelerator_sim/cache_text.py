@@ -27,7 +27,13 @@ def context_cells(caches: CacheReport) -> list[list[str]]:
 
 
 def tier_cells(caches: CacheReport) -> list[list[str]]:
-    """For each tier: name, bytes of caches in it, positions beyond which full ones overflow it."""
+    """For each tier: name, bytes in it, positions beyond which these, then full, overflow it."""
     return [
-        [tier.name, bytes_text(tier.cache_bytes), str(tier.full_context)] for tier in caches.tiers
+        [
+            tier.name,
+            bytes_text(tier.cache_bytes),
+            "never" if tier.kept_context is None else str(tier.kept_context),
+            str(tier.full_context),
+        ]
+        for tier in caches.tiers
     ]

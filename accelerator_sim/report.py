@@ -62,13 +62,15 @@ class CacheTierRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: of the tier.
         cache_bytes: of the caches that this placement keeps there.
-        full_context: positions up to which caches that keep everything would fit there, beside
-            all else that this placement keeps there; they overflow it beyond.
+        full_context: positions up to which all caches would fit there, were nothing else there
+            and did every head keep everything; they overflow it beyond.
+        kept_context: likewise with the heads as they are; null where no length overflows it.
     """
 
     name: str
     cache_bytes: int
     full_context: int
+    kept_context: int | None
 
 
 class CacheReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

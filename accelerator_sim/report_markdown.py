@@ -184,7 +184,7 @@ def _caches(caches: CacheReport) -> Iterator[str]:
     header = ["positions held", "a token", "tokens a second", "read of the caches"]
     yield from _table(header, [[escaped(c) for c in row] for row in context_cells(caches)])
     yield ""
-    header = ["memory", "caches in it", "full caches would overflow it beyond"]
+    header = ["memory", "holds", "overflows by all of them beyond", "by full caches beyond"]
     yield from _table(header, [[escaped(c) for c in row] for row in tier_cells(caches)])
 
 

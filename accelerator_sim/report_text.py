@@ -246,9 +246,9 @@ def _caches(report: Report) -> Iterator[str]:
     yield f"  {'positions held':<20}{'a token':>12}{'tokens/s':>12}{'read of caches':>17}"
     for context, latency, rate, read in context_cells(caches):
         yield f"  {context:<20}{latency:>12}{rate:>12}{read:>17}"
-    yield f"  {'tier':<20}{'caches in it':>12}   full caches would overflow it beyond"
-    for name, kept, most in tier_cells(caches):
-        yield f"  {plain(name, 19):<20}{kept:>12}   {most} positions"
+    yield f"  {'tier':<20}{'holds':>12}   overflows by all of them beyond, by full ones beyond"
+    for name, held, kept, full in tier_cells(caches):
+        yield f"  {plain(name, 19):<20}{held:>12}{kept:>34}{full:>21}"
 
 
 def _references(report: Report) -> Iterator[str]:

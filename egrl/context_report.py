@@ -55,7 +55,7 @@ def cache_report(
         cache_bytes=workload.state_bytes,
         full_bytes=full_bytes,
         contexts=context_rows(model, problem, homes_T, lengths(context)),
-        tiers=_tier_rows(report, problem, homes_T, full_bytes / context),
+        tiers=_tier_rows(model, problem, homes_T, context, full_bytes),
     )
 
 
@@ -105,21 +105,46 @@ def full_cache_bytes(model: ir.Model, workload: Workload, context: int) -> int:
 
 
 def _tier_rows(
-    report: Report, problem: PlacementProblem, homes_T: NDArray[np.int8], position_bytes: float
+    model: ir.Model,
+    problem: PlacementProblem,
+    homes_T: NDArray[np.int8],
+    context: int,
+    full_bytes: int,
 ) -> list[CacheTierRow]:
+    growing = _growing_bytes(model, problem.workload)
+    fixed = problem.workload.state_bytes - growing
     accelerator, size_TH = problem.accelerator, problem.arrays.size_bytes_TH
     kept_L = [0] * len(accelerator.tiers)
     for t, tensor in enumerate(problem.workload.tensors):
         if tensor.kind is TensorKind.STATE:
             kept_L[problem.homes[homes_T[t]].tier] += int(size_TH[t, homes_T[t]])
     rows = []
-    for tier, row, kept in zip(accelerator.tiers, report.tiers, kept_L, strict=True):
-        room = row.capacity_bytes - (row.peak_bytes - kept)
-        each = position_bytes
+    for tier, kept in zip(accelerator.tiers, kept_L, strict=True):
+        room = 0.0 if tier.read_only else tier.capacity_bytes.value
         if tier.scope == "shared":
-            each *= accelerator.groups
+            room /= accelerator.groups  # every group of cores has its own sequence
         elif "replicated" not in tier.weight_modes:
-            each /= accelerator.core_count
-        most = 0 if tier.read_only else int(max(0, room) / each)
-        rows.append(CacheTierRow(tier.name, kept, most))
+            room *= accelerator.core_count
+        rows.append(
+            CacheTierRow(
+                tier.name,
+                kept,
+                int(room * context // full_bytes),
+                int(max(0.0, room - fixed) * context // growing) if growing else None,
+            )
+        )
     return rows
+
+
+def _growing_bytes(model: ir.Model, workload: Workload) -> int:
+    """Bytes of the caches that keep every position; of the others no length changes them."""
+    fixed = {
+        (node.inputs[before] or node.outputs[0]).name
+        for node in model.graph
+        if is_cached_attention(node)
+        for group in cached_attention(node).groups
+        if group.kept.window
+        for before, _ in group.states
+    }
+    states = [t for t in workload.tensors if t.kind is TensorKind.STATE]
+    return sum(t.size_bytes for t in states if t.name not in fixed)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,12 +18,16 @@ from accelerator_sim.throughput import grouped
 from egrl.advice.advise import advise
 from egrl.budget import parse_budget
 from egrl.compilation import Prepared, prepare
+from egrl.context_report import with_caches
+from egrl.decoder_placement import place_decoder
 from egrl.placement import Placed, place, report_placement
 from egrl.placers import PLACERS
-from egrl.placers.base import PlacerResult, Progress, no_progress
+from egrl.placers.base import Budget, PlacerResult, Progress, no_progress
 from graph_ir.errors import InputError
 from graph_ir.load import load_model
+from graph_ir.load_step import load_step
 from graph_ir.lower import lower
+from runtime.generation.record import DECODE, PREFILL, DecoderRecord
 from runtime.load import Artifact, load_artifact
 from runtime.manifest import TARGET_FILE
 
@@ -73,10 +78,7 @@ def simulate_sources(
     for source, content in zip(sources, opened, strict=True):
         path = Path(source)
         if isinstance(content, Artifact):
-            for graph in content.manifest.graphs:
-                result += _graph_cases(
-                    content, graph, target, groups, asked, budget, seed, progress
-                )
+            result += _artifact_cases(content, target, groups, asked, budget, seed, progress)
             continue
         for placer in asked or (DEFAULT_PLACER,):
             placed = place(content.problem, placer, limits, seed, progress, path.stem)
@@ -97,9 +99,8 @@ def _advised(case: ReportCase, progress: Progress) -> ReportCase:
     return replace(case, advice=advise(case))
 
 
-def _graph_cases(
+def _artifact_cases(
     artifact: Artifact,
-    graph: str,
     target: str | None,
     groups: int,
     placers: Sequence[str],
@@ -107,20 +108,59 @@ def _graph_cases(
     seed: int,
     progress: Progress,
 ) -> list[ReportCase]:
+    """The cases of each graph in turn: as it is planned, then placed again by every placer."""
     own_target = str(artifact.path / TARGET_FILE)
     accelerator = grouped(load_target(target or own_target), groups)
-    problem = problem_of_artifact(artifact, graph, accelerator)
-    name = f"{artifact.path.name}:{graph}"
+    graphs = artifact.manifest.graphs
+    problems = {graph: problem_of_artifact(artifact, graph, accelerator) for graph in graphs}
     is_own = accelerator == load_target(own_target)
-    cases = [_planned_case(artifact, graph, problem, name)] if is_own else []
+    cases: dict[str, list[ReportCase]] = {
+        graph: [_planned_case(artifact, graph, problem, _graph_name(artifact, graph))]
+        if is_own
+        else []
+        for graph, problem in problems.items()
+    }
     made_for = "" if is_own else f"compiled for {artifact.manifest.target}; "
     for placer in placers or (() if is_own else (DEFAULT_PLACER,)):
-        model = artifact.reports[graph].model
-        placed = place(problem, placer, parse_budget(budget), seed, progress, model)
         for_whom = accelerator.name if groups == 1 else f"{accelerator.name} in {groups} groups"
         note = f"{made_for}placed again for {for_whom} with {placer}, {budget}"
-        cases.append(_case(name, problem, placed, note))
-    return cases
+        again = _placed_again(artifact, problems, placer, parse_budget(budget), seed, progress)
+        for graph, placed in again.items():
+            name = _graph_name(artifact, graph)
+            cases[graph].append(_case(name, problems[graph], placed, note))
+    return [case for graph in graphs for case in cases[graph]]
+
+
+def _graph_name(artifact: Artifact, graph: str) -> str:
+    return f"{artifact.path.name}:{graph}"
+
+
+def _placed_again(
+    artifact: Artifact,
+    problems: Mapping[str, PlacementProblem],
+    placer: str,
+    budget: Budget,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Placed]:
+    """The graphs of an artifact, by another placer or on another target."""
+    record = artifact.manifest.decoder
+    if isinstance(record, DecoderRecord):
+        both = place_decoder(problems[DECODE], problems[PREFILL], placer, budget, seed, progress)
+        graph = load_step(artifact.model_path(DECODE)).graph_model
+        token = both.decode
+        report = with_caches(token.report, graph, problems[DECODE], token.homes_T, record.context)
+        placed = {PREFILL: both.prefill, DECODE: replace(token, report=report)}
+        return {name: _renamed(placed[name], artifact, name) for name in problems}
+    return {
+        name: place(problem, placer, budget, seed, progress, artifact.reports[name].model)
+        for name, problem in problems.items()
+    }
+
+
+def _renamed(placed: Placed, artifact: Artifact, graph: str) -> Placed:
+    model = artifact.reports[graph].model
+    return replace(placed, report=msgspec.structs.replace(placed.report, model=model))
 
 
 def _planned_case(
@@ -137,14 +177,18 @@ def _planned_case(
             f"{planned.latency_s!r} s, got {placed.timeline.latency_s!r} s: it was compiled by "
             "another version of the simulator; compile it again"
         )
-    return _case(name, problem, placed, plan=plan)
+    # What it says of caches was found with the same simulator, as the latency was.
+    report = msgspec.structs.replace(placed.report, caches=planned.caches)
+    return _case(name, problem, replace(placed, report=report), plan=plan)
 
 
 def problem_of_artifact(
     artifact: Artifact, graph: str, accelerator: Accelerator
 ) -> PlacementProblem:
     """The placement problem of an artifact's graph, on any target."""
-    model = load_model(artifact.model_path(graph))
+    is_decoder = isinstance(artifact.manifest.decoder, DecoderRecord)
+    path = artifact.model_path(graph)
+    model = load_step(path) if is_decoder else load_model(path)
     execution_type = artifact.manifest.execution_type
     if accelerator.name != artifact.manifest.target:
         known = accelerator.vector_unit.lanes

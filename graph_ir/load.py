@@ -71,7 +71,7 @@ def open_graph(source: Path) -> tuple[ir.Model, str]:
     """
     proto = read_model_proto(source)
     data_files = check_proto(proto, source)
-    digest = _digest(source, data_files)
+    digest = file_digest(source, data_files)
     densify(proto.graph, str(source))
     model = _deserialize(proto, source)
     inline_functions(model, str(source))
@@ -97,7 +97,7 @@ def _deserialize(proto: onnx.ModelProto, source: Path) -> ir.Model:
     return model
 
 
-def _digest(source: Path, data_files: Sequence[Path]) -> str:
+def file_digest(source: Path, data_files: Sequence[Path]) -> str:
     """SHA-256 over the file, then over each data file's name and digest."""
     digest = hashlib.sha256(_file_digest(source))
     for path in sorted(data_files):

@@ -4,9 +4,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from accelerator_sim.build_report import build_report
 from accelerator_sim.html.page import report_html
 from accelerator_sim.plan_builder import build_plan
 from accelerator_sim.problem import build_problem
+from accelerator_sim.reference_engine import simulate
 from accelerator_sim.report import Report
 from accelerator_sim.report_case import ReportCase
 from accelerator_sim.report_markdown import report_markdown
@@ -135,12 +137,30 @@ def test_the_report_of_the_caches(reported):
         (row.context + 69) * row_bytes for row in caches.contexts
     ]
     assert sum(tier.cache_bytes for tier in caches.tiers) == caches.cache_bytes
-    for tier, row, use in zip(problem.accelerator.tiers, caches.tiers, report.tiers, strict=True):
-        # One position more than is said does not fit beside the rest.
-        each = caches.full_bytes / CONTEXT
-        rest = use.peak_bytes - row.cache_bytes
-        assert rest + row.full_context * each <= tier.capacity_bytes.value
-        assert rest + (row.full_context + 1) * each > tier.capacity_bytes.value
+    windowed = LAYERS * 2 * 69 * WIDTH_OF_HEAD * 2
+    for tier, row in zip(problem.accelerator.tiers, caches.tiers, strict=True):
+        # One position more than is said does not fit.
+        capacity = tier.capacity_bytes.value
+        full = row_bytes * 2
+        assert row.full_context * full <= capacity < (row.full_context + 1) * full
+        assert windowed + row.kept_context * row_bytes <= capacity
+        assert windowed + (row.kept_context + 1) * row_bytes > capacity
+
+
+def test_windows_alone_overflow_nothing(decoder):
+    layout = KvLayout(CONTEXT, ((HeadGroup((0, 1), 64, 4, True),),) * LAYERS)
+    model = graph(decoder, layout, 1, "decode")
+    problem = problem_of(model)
+    homes_T = np.zeros(problem.tensor_count, np.int8)
+    timeline = simulate(problem, homes_T.tolist())
+    report = build_report(
+        problem, homes_T.tolist(), timeline, model="tiny", placer="none", references={},
+        lower_bound_s=None, best_known_s=timeline.latency_s,
+    )  # fmt: skip
+    caches = with_caches(report, model, problem, homes_T, CONTEXT).caches
+    assert [tier.kept_context for tier in caches.tiers] == [None] * 3
+    assert "never" in report_text(msgspec.structs.replace(report, caches=caches))
+    assert len({row.latency_s for row in caches.contexts}) == 1
 
 
 def test_it_is_in_every_form(reported):

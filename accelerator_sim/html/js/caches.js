@@ -21,14 +21,17 @@ function caches(main, one) {
     });
   }, false);
   table(box, "A token by length", [
-    { label: "Positions held", num: true, value: function (row) { return row.context; } },
+    { label: "Positions held", num: true, value: function (row) { return row.context; }, show: function (row) { return whole(row.context); } },
     { label: "A token", num: true, value: function (row) { return row.latency_s; }, show: function (row) { return seconds(row.latency_s); } },
     { label: "Tokens a second", num: true, value: function (row) { return 1 / row.latency_s; }, show: function (row) { return number(1 / row.latency_s); } },
     { label: "Read of the caches", num: true, value: function (row) { return row.read_bytes; }, show: function (row) { return bytes(row.read_bytes); } }
   ], data.contexts, {});
   table(box, "Caches by memory", [
-    { label: "Memory", value: function (row) { return row.name; } },
-    { label: "Caches in it", num: true, value: function (row) { return row.cache_bytes; }, show: function (row) { return bytes(row.cache_bytes); } },
-    { label: "Full caches would overflow it beyond", num: true, value: function (row) { return row.full_context; } }
+    { label: "Memory", value: function (row) { return row.name; }, show: function (row) { return row.name; } },
+    { label: "Holds", num: true, value: function (row) { return row.cache_bytes; }, show: function (row) { return bytes(row.cache_bytes); } },
+    { label: "Overflows by all of them beyond", num: true, value: function (row) { return row.kept_context; },
+      show: function (row) { return row.kept_context === null ? "never" : whole(row.kept_context); } },
+    { label: "By full caches beyond", num: true, value: function (row) { return row.full_context; },
+      show: function (row) { return whole(row.full_context); } }
   ], data.tiers, {});
 }
