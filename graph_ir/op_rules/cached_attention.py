@@ -24,11 +24,12 @@ from graph_ir.workload import MacWork, Role, Split
 # Scale, bias and softmax, per score (as `vector_cost.PER_SCORE`, which this module cannot import:
 # it is imported by it through the families).
 _PER_SCORE = 7
-# A multiply and an add for each element that is folded into a mean; a multiply and a rounding for
-# each one that is stored as an integer.
+# A multiply and an add for each element that is folded into a mean, and for each integer that is
+# widened; the bounds of a block, a difference, a division and a rounding for each that is stored.
 _PER_FOLDED_ELEMENT = 2
-_PER_QUANTIZED_ELEMENT = 2
-_INTEGERS = ("int2", "int4", "int8")
+_PER_WIDENED_ELEMENT = 2
+_PER_QUANTIZED_ELEMENT = 5
+_INTEGERS = {4: "int4", 8: "int8"}
 
 
 def filled_slots(group: CachedGroup, context: int | None) -> int:
@@ -97,7 +98,6 @@ def cached_attention_facts(
     for part in node.groups:
         heads = len(part.kept.heads) * node.query_heads // node.kv_heads
         keys = attended_slots(node, part, context)
-        types = []
         for before_at, after_at in part.states:
             before, after = anchor.inputs[before_at], anchor.outputs[after_at]
             if before is None or states.get(after) is not before:
@@ -106,23 +106,28 @@ def cached_attention_facts(
                     f"{after_at} are a state in the metadata of the model"
                 )
             slot = _slot_elements(before, part)
-            reads = read_slots(node, part, context)
-            writes = written_slots(node, part, context)
             operands[(anchor, before_at)] = OperandFacts(
-                Role.RIGHT, by_head, touched_elements=slot * reads if slot else None
+                Role.RIGHT,
+                by_head,
+                touched_elements=slot * read_slots(node, part, context) if slot else None,
             )
-            written[after] = slot * writes if slot else prod(shape_of(before))
-            stored = type_of(before)
-            is_integer = stored in _INTEGERS
-            types.append(stored if is_integer else query_type)
-            if slot and is_integer:
-                dequantize += slot * reads
-                vector += slot * writes * _PER_QUANTIZED_ELEMENT
-        key_type, value_type = types[:2]
+            moved = slot * written_slots(node, part, context)
+            written[after] = moved if slot else prod(shape_of(before))
+        key_type = _INTEGERS.get(part.kept.key_bits, query_type)
+        value_type = _INTEGERS.get(part.kept.value_bits, query_type)
         work += [
             MacWork(heads, node.rows, node.head_width, keys, 1, False, query_type, key_type),
             MacWork(heads, node.rows, keys, node.value_width, 1, False, query_type, value_type),
         ]
+        for bits, width in (
+            (part.kept.key_bits, node.head_width),
+            (part.kept.value_bits, node.value_width),
+        ):
+            if bits in _INTEGERS:
+                entries = len(part.kept.heads) * width
+                widened = entries * read_slots(node, part, context)
+                dequantize += widened * _PER_WIDENED_ELEMENT
+                vector += entries * node.rows * _PER_QUANTIZED_ELEMENT
         scores = heads * node.rows * keys
         vector += scores * _PER_SCORE + _folding(node, part, context)
         scratch += heads * min(node.rows, SCORE_TILE_ROWS) * keys * SCORE_BYTES
