@@ -11,6 +11,7 @@ from graph_ir.kv.group import GroupShape, Rows, given, renamed
 from graph_ir.kv.grouped_query import ChunkTold, FullTold, attend_chunk, attend_full
 from graph_ir.kv.operator import OPERATOR, State
 from graph_ir.kv.standard import StandardTold
+from graph_ir.kv.stored import attend_stored
 from graph_ir.kv.writing import Writer
 
 
@@ -49,7 +50,7 @@ def attention_function(
         opset: of the standard operators.
         attributes: names of the node's; the body has their values already.
     """
-    writer = Writer("")
+    writer = Writer("", opset)
     rows = groups[0].shape.rows
     query, key, value = (ir.Value(name=name) for name in ("query", "key", "value"))
     sinks = ir.Value(name="sinks") if attention.sinks else None
@@ -106,7 +107,8 @@ def _attend(
         case ChunkTold():
             return attend_chunk(writer, group.shape, rows, told, states)
         case StandardTold():
-            return standard.attend(writer, group.shape, rows, told, states, fused=group.fused)
+            attend = attend_stored if group.shape.is_stored else standard.attend
+            return attend(writer, group.shape, rows, told, states, fused=group.fused)
 
 
 def _heads(writer: Writer, value: ir.Value, group: Group, groups: int, axis: int) -> ir.Value:

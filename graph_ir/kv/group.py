@@ -12,6 +12,8 @@ import onnx_ir as ir
 from graph_ir.decoder.decoder import Attention
 from graph_ir.kv.layout import HeadGroup
 
+FLOAT_BITS = 32
+
 
 @dataclass(frozen=True, slots=True)
 class GroupShape:
@@ -38,6 +40,11 @@ class GroupShape:
     def queries(self) -> int:
         """Query heads of each KV head."""
         return self.attention.query_heads // self.attention.kv_heads
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its caches have another type than the model computes with."""
+        return min(self.kept.key_bits, self.kept.value_bits) < FLOAT_BITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from graph_ir.decoder.decoder import DOMAIN, Attention
+from graph_ir.kv.group import FLOAT_BITS
 from graph_ir.kv.layout import HeadGroup
+from graph_ir.kv.storage import Storage
 
 OPERATOR = "CachedAttention"
 STATES = "egrl.states"
 """Metadata of a step graph: a JSON list of [input, output], the states in graph order."""
-
-FLOAT_BITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +166,21 @@ def node_attributes(
 
 
 def group_states(attention: Attention, group: HeadGroup, slots: int) -> tuple[State, ...]:
-    """The states of a group, in order."""
+    """The states of a group in order: entries, scales, means, each of keys first."""
     heads = len(group.heads)
-    return (
-        State("key", ir.DataType.FLOAT, (1, heads, slots, attention.head_width)),
-        State("value", ir.DataType.FLOAT, (1, heads, slots, attention.value_width)),
-    )
+    key = Storage(group.key_bits, heads, attention.head_width, is_key=True)
+    value = Storage(group.value_bits, heads, attention.value_width, is_key=False)
+    both = (("key", key), ("value", value))
+    states = []
+    for part, storage in both:
+        data_type, width = storage.entry
+        states.append(State(part, data_type, (1, heads, slots, width)))
+    for part, storage in both:
+        if storage.blocks:
+            shape = (1, heads, slots, 2 * storage.blocks)
+            states.append(State(f"{part}_scale", ir.DataType.FLOAT16, shape))
+    if group.compensation and min(group.key_bits, group.value_bits) < FLOAT_BITS:
+        for part, storage in both:
+            shape = (1, heads, 1, storage.width)
+            states.append(State(f"{part}_mean", ir.DataType.FLOAT, shape))
+    return tuple(states)

@@ -53,7 +53,7 @@ class _Planner:
     def __init__(self, step: Step) -> None:
         self._step = step
         self._places: dict[Geometry, Places] = {}
-        self._writes: dict[tuple[Geometry, int], ir.Value] = {}
+        self._writes: dict[tuple[Geometry, int, int], ir.Value] = {}
         self._full: dict[Geometry, FullTold] = {}
         self._chunks: dict[tuple[Geometry, int], ChunkTold] = {}
 
@@ -63,26 +63,44 @@ class _Planner:
         if geometry not in self._places:
             self._places[geometry] = places(self._step, geometry)
         place = self._places[geometry]
+        if shape.is_stored:
+            return self._stored(shape, geometry, place)
         if fused and takes_full(shape):
             if geometry not in self._full:
                 self._full[geometry] = full_told(self._step, shape.slots, place.alibi)
             return self._full[geometry]
-        key = (geometry, shape.heads)
         entries = shape.rows + int(shape.kept.compensation)
-        if key not in self._writes:
-            self._writes[key] = write_indices(self._step, place.entries_N, shape.heads, entries)
+        write = self._write(geometry, place.entries_N, shape.heads, entries)
         if fused and takes_chunk(shape):
+            key = (geometry, shape.heads)
             if key not in self._chunks:
-                self._chunks[key] = chunk_told(self._step, place, self._writes[key], shape.slots)
+                self._chunks[key] = chunk_told(self._step, place, write, shape.slots)
             return self._chunks[key]
         return StandardTold(
             read=place.entries_N if entries > 1 else None,
-            write=self._writes[key],
+            write=write,
             bias=place.bias,
             fold=place.fold_1N,
             valid=place.valid_R1,
             alibi=place.alibi,
         )
+
+    def _stored(self, shape: GroupShape, geometry: Geometry, place: Places) -> StandardTold:
+        """What a group is told whose means are no entries of its caches."""
+        return StandardTold(
+            read=place.slot_R if shape.rows > 1 or shape.kept.compensation else None,
+            write=self._write(geometry, place.slot_R, shape.heads, shape.rows),
+            bias=place.bias,
+            fold=place.fold_1N,
+            valid=place.valid_R1,
+            alibi=place.alibi,
+        )
+
+    def _write(self, geometry: Geometry, entries_N: ir.Value, heads: int, count: int) -> ir.Value:
+        key = (geometry, heads, count)
+        if key not in self._writes:
+            self._writes[key] = write_indices(self._step, entries_N, heads, count)
+        return self._writes[key]
 
 
 def takes_full(shape: GroupShape) -> bool:

@@ -51,7 +51,8 @@ class Places:
     """What a group's attention is told.
 
     Attributes:
-        entries_N: slots that are read before they are written.
+        slot_R: slots of the rows.
+        entries_N: those that are read before they are written, the compensation's first.
         bias: float, added to scaled logits: [R, S], behind it [R, R] for the rows themselves
             where a windowed group attends to a chunk; -inf where nothing is seen.
         fold_1N: float, by which the entries add up to the new means; None without compensation.
@@ -60,6 +61,7 @@ class Places:
         before: [1], how many positions a windowed group has dropped before the step.
     """
 
+    slot_R: ir.Value
     entries_N: ir.Value
     bias: ir.Value
     fold_1N: ir.Value | None
@@ -132,7 +134,7 @@ def _full(step: Step, geometry: Geometry) -> Places:
     alibi = None
     if geometry.slopes:
         alibi = _alibi(step, geometry, _distance(step, geometry, slot_S), None)
-    return Places(entries_N, _bias(writer, seen_RS), None, step.valid_R1, alibi, None)
+    return Places(entries_N, entries_N, _bias(writer, seen_RS), None, step.valid_R1, alibi, None)
 
 
 def _windowed(step: Step, geometry: Geometry) -> Places:
@@ -142,7 +144,7 @@ def _windowed(step: Step, geometry: Geometry) -> Places:
     # How many positions have been dropped before and after the step.
     before = writer.op("Max", writer.op("Sub", step.past, kept), zero)
     after = writer.op("Max", writer.op("Sub", step.end(), kept), zero)
-    entries_N = _slots_of_rows(step, geometry)
+    slot_R = entries_N = _slots_of_rows(step, geometry)
     fold_1N = None
     if geometry.compensation:
         entries_N = writer.concat([zero, entries_N], 0)
@@ -172,7 +174,7 @@ def _windowed(step: Step, geometry: Geometry) -> Places:
     if geometry.slopes and position_S is not None:
         distance = _distance(step, geometry, position_S)
         alibi = _alibi(step, geometry, distance, dropped)
-    return Places(entries_N, bias, fold_1N, step.valid_R1, alibi, before)
+    return Places(slot_R, entries_N, bias, fold_1N, step.valid_R1, alibi, before)
 
 
 def _slots_of_rows(step: Step, geometry: Geometry) -> ir.Value:

@@ -61,15 +61,32 @@ def attend(
     """
     key_BHTD, next_key = _extended(writer, shape, states[0], rows.key_BHRD, told)
     value_BHTE, next_value = _extended(writer, shape, states[1], rows.value_BHRE, told)
+    attended = attend_to(
+        writer, shape, rows.query_BHMD, (key_BHTD, value_BHTE), rows.sinks, told, fused=fused
+    )
+    return attended, [next_key, next_value]
+
+
+def attend_to(
+    writer: Writer,
+    shape: GroupShape,
+    query_BHMD: ir.Value,
+    entries: tuple[ir.Value, ir.Value],
+    sinks: ir.Value | None,
+    told: StandardTold,
+    *,
+    fused: bool,
+) -> ir.Value:
+    """Attention to keys [1, H, T, D] and values [1, H, T, E]; what `attend` returns first."""
+    key_BHTD, value_BHTE = entries
     if fused:
-        factors = (rows.query_BHMD, key_BHTD)
-        transposed = {"transB": 1}
+        factors, transposed = (query_BHMD, key_BHTD), {"transB": 1}
         (logits,) = writer.many("FusedMatMul", factors, 1, transposed, "com.microsoft")
     else:
         turned = writer.op("Transpose", key_BHTD, attributes={"perm": [0, 1, 3, 2]})
-        logits = writer.op("MatMul", rows.query_BHMD, turned)
-    weights = _weights(writer, shape, logits, rows.sinks, told)
-    return writer.op("MatMul", weights, value_BHTE), [next_key, next_value]
+        logits = writer.op("MatMul", query_BHMD, turned)
+    weights = _weights(writer, shape, logits, sinks, told)
+    return writer.op("MatMul", weights, value_BHTE)
 
 
 def _extended(

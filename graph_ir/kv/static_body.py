@@ -81,7 +81,7 @@ def open_body(decoder: Decoder, rows: int, last_row: LastRow) -> Body:
         if identifier[:2] == (DOMAIN, ATTENTION):
             del model.functions[identifier]
     inline_functions(model, decoder.source_path)
-    step = _open_step(graph, rows)
+    step = _open_step(graph, rows, model.opset_imports.get("", 1))
     if last_row != "none":
         _keep_last_row(graph, step, last_row == "product")
     return Body(model, tuple(operands), tuple(results), step)
@@ -90,11 +90,11 @@ def open_body(decoder: Decoder, rows: int, last_row: LastRow) -> Body:
 _FLOAT = ir.DataType.FLOAT
 
 
-def _open_step(graph: ir.Graph, rows: int) -> Step:
+def _open_step(graph: ir.Graph, rows: int, opset: int) -> Step:
     """Puts `past_length` and `count` in the place of `positions`."""
     past = _input(PAST)
     count = _input(COUNT) if rows > 1 else None
-    step = Step(Writer(STEP_PREFIX), past, count, rows)
+    step = Step(Writer(STEP_PREFIX, opset), past, count, rows)
     positions = next(value for value in graph.inputs if value.name == POSITIONS)
     positions.replace_all_uses_with(step.model_positions())
     graph.inputs.remove(positions)

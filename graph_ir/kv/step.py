@@ -92,6 +92,15 @@ def _check(decoder: Decoder, layout: KvLayout, rows: int) -> None:
                     f"{where}: rows of a step: expected 1 to {most}, what attention {index} keeps, "
                     f"got {rows}"
                 )
+            widths = (
+                (attention.head_width, group.key_bits),
+                (attention.value_width, group.value_bits),
+            )
+            if any(bits == 4 and width % 2 for width, bits in widths):
+                raise InputError(
+                    f"{where}: attention {index}: expected keys and values of even width for 4 "
+                    f"bits, got {attention.head_width} and {attention.value_width}"
+                )
             if group.compensation and attention.window:
                 raise InputError(
                     f"{where}: attention {index} sees a window of {attention.window} positions: "

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 
 Attributes = Mapping[str, int | float | str | Sequence[int]]
 _NO_ATTRIBUTES: Attributes = {}
+_AXES_ARE_INPUTS = 18
 
 
 class Writer:
     """Collects nodes in the order in which they are written."""
 
-    def __init__(self, prefix: str) -> None:
-        """Args: what all names begin with."""
+    def __init__(self, prefix: str, opset: int) -> None:
+        """Args: what all names begin with; version of the standard operators."""
         self._prefix = prefix
+        self._opset = opset
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
         self.nodes: list[ir.Node] = []
 
@@ -82,3 +84,9 @@ class Writer:
     def gather(self, value: ir.Value, indices: ir.Value, axis: int) -> ir.Value:
         """Entries of an axis."""
         return self.op("Gather", value, indices, attributes={"axis": axis})
+
+    def reduce(self, op_type: str, value: ir.Value, axis: int) -> ir.Value:
+        """A reduction of ReduceMin's kind along an axis, which stays."""
+        if self._opset < _AXES_ARE_INPUTS:
+            return self.op(op_type, value, attributes={"axes": [axis], "keepdims": 1})
+        return self.op(op_type, value, self.integers([axis]), attributes={"keepdims": 1})

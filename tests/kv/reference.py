@@ -3,6 +3,8 @@
 Each KV head keeps a dictionary of positions. Nothing here knows slots or rings.
 """
 
+import functools
+
 import numpy as np
 
 
@@ -14,9 +16,11 @@ class HeadCache:
         sinks: first positions kept.
         compensation: whether the dropped leave their mean.
         widths: of a key and a value.
+        store: what becomes of a key and of a value when they are stored.
     """
 
-    def __init__(self, window, sinks, compensation, widths):
+    def __init__(self, window, sinks, compensation, widths, store):
+        self.store, self.exact = store, 0
         self.window, self.sinks, self.compensation = window, sinks, compensation
         self.positions = np.empty(0, int)
         self.parts = [np.empty((0, width)) for width in widths]
@@ -26,6 +30,14 @@ class HeadCache:
     def add(self, position, *parts):
         self.positions = np.append(self.positions, position)
         self.parts = [np.vstack([old, new]) for old, new in zip(self.parts, parts, strict=True)]
+        self.exact += 1
+
+    def settle(self):
+        """Entries that were exact so far are stored."""
+        for part, store in zip(self.parts, self.store, strict=True):
+            for row in range(len(part) - self.exact, len(part)):
+                part[row] = store(part[row])
+        self.exact = 0
 
     def prune(self, newest):
         old = (self.positions >= self.sinks) & (self.positions <= newest - self.window)
@@ -65,15 +77,22 @@ class Twin:
         attention: what the model computes.
         groups: what its heads keep.
         sinks: logits of learned sinks [query_heads], or None.
+        stores: for keys and for values, what becomes of one that is stored with so many bits.
     """
 
-    def __init__(self, attention, groups, sinks=None):
+    def __init__(self, attention, groups, sinks=None, stores=(None, None)):
         self.attention, self.sinks = attention, sinks
         self.heads = [None] * attention.kv_heads
         for group in groups:
             for head in group.heads:
                 widths = (attention.head_width, attention.value_width)
-                self.heads[head] = HeadCache(group.window, group.sinks, group.compensation, widths)
+                store = [
+                    functools.partial(how, bits=bits) if how else np.float64
+                    for how, bits in zip(stores, (group.key_bits, group.value_bits), strict=True)
+                ]
+                self.heads[head] = HeadCache(
+                    group.window, group.sinks, group.compensation, widths, store
+                )
         self.length = 0
 
     def decode(self, query, key, value):
@@ -81,6 +100,7 @@ class Twin:
         at = self.length
         for head, cache in enumerate(self.heads):
             cache.add(at, key[head], value[head])
+            cache.settle()
             cache.prune(at)
         self.length += 1
         return self._attend(query, at)
@@ -89,12 +109,17 @@ class Twin:
         """Several rows, which see all that was kept before them and one another."""
         first = self.length
         outputs = []
-        for row, query in enumerate(queries):
+        for row in range(len(queries)):
             for head, cache in enumerate(self.heads):
                 cache.add(first + row, keys[row][head], values[row][head])
+        for cache in self.heads:
+            if cache.window == 0:  # written before it is read
+                cache.settle()
+        for row, query in enumerate(queries):
             outputs.append(self._attend(query, first + row))
         self.length += len(queries)
         for cache in self.heads:
+            cache.settle()
             cache.prune(self.length - 1)
         return np.array(outputs)
 
