@@ -97,7 +97,8 @@ def _without_tokens(graph: ir.Graph, tokens: ir.Value, told: Sequence[ir.Value])
     """Values that are computed from extents, masks and positions alone, and from some of these."""
     moving = depends_on_tokens(graph, [tokens])
     clean: set[ir.Value] = set(graph.inputs)
-    dependent = set(told)
+    # Of the tokens only their number is read here; without caches positions follow from it alone.
+    dependent = {tokens, *told}
     found: list[ir.Value] = []
     for node in graph:
         inputs = [value for value in node.inputs if value is not None]

@@ -38,7 +38,10 @@ class Meaning(Enum):
 _NAMES: tuple[tuple[str, Meaning], ...] = (
     (r"(decoder_)?input_ids|tokens?|token_ids|ids|inputs?", Meaning.TOKENS),
     (r".*mask.*", Meaning.MASK),
-    (r"cache_positions?|position_ids|positions?|input_pos(itions?)?|pos(_ids)?", Meaning.POSITIONS),
+    (
+        r"cache_positions?|position_ids|(source_)?positions?|input_pos(itions?)?|pos(_ids)?",
+        Meaning.POSITIONS,
+    ),
     (r"(past|cache|past_key_values|past_sequence|past_seq)_?(len|length)s?", Meaning.PAST),
     (r"(cache_)?write_ind(ex|ices)|start_pos(ition)?", Meaning.PAST),
     (r"total_seq(uence)?_len(gth)?s?|total_len(gth)?|(nonpad_)?kv_seq_?lens?", Meaning.TOTAL),

@@ -1,0 +1,85 @@
+"""What is measured about an attention is what was built, whatever it is a mixture of."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from egrl.compression.runner import OnnxRuntimeRunner
+from graph_ir.decoder.read import read_decoder
+from tests.decoder.families import qwen2
+from tests.decoder.mixed_source import mixed_source
+from tests.decoder.test_families import assert_equal_logits
+from tests.decoder.tiny import alibi_slopes
+
+reals = st.floats(-3.0, 3.0, width=32)
+
+
+def single(value):
+    return float(np.float32(value))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("mixed")
+
+
+@settings(max_examples=12)
+@given(
+    kv_heads=st.sampled_from([1, 2, 4]),
+    head_width=st.sampled_from([6, 8, 20]),
+    scale=st.floats(0.0625, 2.0, width=32),
+    softcap=st.sampled_from([0.0, 2.5, 30.0]),
+    window=st.sampled_from([0, 4, 7]),
+    slopes=st.sampled_from([None, alibi_slopes(4), (0.9, 0.33, 0.07, 0.011)]),
+    sinks=st.none() | st.tuples(reals, reals, reals, reals),
+    cached=st.booleans(),
+)
+def test_any_mixture(folder, **numbers):
+    path = mixed_source(**numbers).save(folder / "mixed.onnx")
+    decoder = read_decoder(path, OnnxRuntimeRunner())
+    (attention,) = decoder.layers
+    assert attention.kv_heads == numbers["kv_heads"]
+    assert attention.head_width == attention.value_width == numbers["head_width"]
+    assert attention.window == numbers["window"]
+    assert attention.scale == pytest.approx(single(numbers["scale"]), rel=1e-6)
+    assert attention.softcap == numbers["softcap"]
+    expected = tuple(single(slope) for slope in numbers["slopes"] or ())
+    assert attention.slopes == expected
+    assert attention.sinks == (numbers["sinks"] is not None)
+    if attention.sinks:
+        node = next(node for node in decoder.model.graph if node.op_type == "CausalAttention")
+        stored = ir.convenience.get_const_tensor(node.inputs[3]).numpy()
+        np.testing.assert_array_equal(stored, np.array(numbers["sinks"], np.float32))
+
+
+@pytest.mark.parametrize("present", [False, True])
+def test_a_graph_without_caches_is_a_decoder_too(present, folder):
+    path = mixed_source(cached=False, present=present).save(folder / "plain.onnx")
+    decoder = read_decoder(path, OnnxRuntimeRunner())
+    assert [a.kv_heads for a in decoder.layers] == [2]
+    assert_equal_logits(path, decoder)
+
+
+def test_the_normal_form_reads_as_itself(folder):
+    decoder = read_decoder(qwen2().save(folder / "first.onnx"), OnnxRuntimeRunner())
+    onnx.save(ir.serde.serialize_model(decoder.model), folder / "again.onnx")
+    again = read_decoder(folder / "again.onnx", OnnxRuntimeRunner())
+    for first, second in zip(decoder.layers, again.layers, strict=True):
+        assert (first.scale, first.kv_heads, first.window) == (
+            second.scale,
+            second.kv_heads,
+            second.window,
+        )
+    names = [value.name for value in again.model.graph.inputs]
+    assert names == ["input_ids", "positions"]
+
+
+def test_reading_twice_gives_the_same_bytes(folder):
+    path = qwen2().save(folder / "same.onnx")
+    first, second = (
+        ir.serde.serialize_model(read_decoder(path, OnnxRuntimeRunner()).model) for _ in range(2)
+    )
+    assert first.SerializeToString() == second.SerializeToString()
