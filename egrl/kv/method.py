@@ -35,6 +35,7 @@ class KvMethod(ABC):
     Attributes:
         name: on the command line.
         needs_probe: whether `layout` wants the heads' scores.
+        needs_errors: whether it wants what windows cost the heads, too.
         bits: of stored keys and values: 32 float, 16 float16, 8 and 4 integers with scales.
         key_bits: of keys, where they have others; 0 for `bits`.
         value_bits: of values, likewise.
@@ -42,6 +43,7 @@ class KvMethod(ABC):
 
     name: ClassVar[str]
     needs_probe: ClassVar[bool] = False
+    needs_errors: ClassVar[bool] = False
     bits: int = DEFAULT_BITS
     key_bits: int = 0
     value_bits: int = 0

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from egrl.kv.alibi import product_bounds
+from egrl.kv.errors import HeadErrors
 from egrl.kv.walk import F32, Ids, LayerStates, Visitor, walk
 from graph_ir.compression.method import Runner
 from graph_ir.decoder.decoder import Decoder
@@ -64,6 +65,7 @@ class HeadProbe:
         seed: of the tokens.
         products: for each attention with ALiBi the largest scaled product of each query head; see
             `egrl.kv.alibi`.
+        errors: what windows cost the heads, where that was measured.
     """
 
     echo: Scores
@@ -72,6 +74,7 @@ class HeadProbe:
     repeats: int = 0
     seed: int = 0
     products: Scores = ()
+    errors: HeadErrors | None = None
 
     def __post_init__(self) -> None:
         """Checks that both scores are of the same heads and finite.

@@ -24,6 +24,13 @@ def _trim() -> KvMethod:
     return Trim()
 
 
+def _fitted() -> KvMethod:
+    """Each head a window of its own, where bytes take away the most measured error."""
+    from egrl.kv.methods.fitted import Fitted
+
+    return Fitted()
+
+
 def _no_compensation() -> KvMethod:
     """The same without the mean of what is dropped."""
     from egrl.kv.methods.no_compensation import NoCompensation
@@ -62,6 +69,7 @@ def _full() -> KvMethod:
 KV_METHODS: dict[str, Callable[[], KvMethod]] = {
     "razor": _razor,
     "trim": _trim,
+    "fitted": _fitted,
     "no-compensation": _no_compensation,
     "random-heads": _random_heads,
     "duo": _duo,

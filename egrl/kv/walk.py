@@ -8,7 +8,7 @@ Shape suffixes: R rows, B rows of a block, H query heads, K KV heads, G query he
 D head width, E value width, T positions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,8 +86,8 @@ class LayerStates:
 class Visitor:
     """Looks at a walk; does nothing unless told."""
 
-    def layer(self, states: LayerStates) -> None:
-        """Called before an attention is computed."""
+    def layer(self, states: LayerStates, known: Mapping[str, Array]) -> None:
+        """Called before an attention is computed; with the values that later nodes read."""
 
     def block(self, states: LayerStates, rows_B: Ids, probabilities_HBT: F32) -> None:
         """Called with the probabilities of every block of rows; T are positions from 0."""
@@ -129,7 +129,7 @@ def walk(decoder: Decoder, runner: Runner, ids_R: Ids, visitor: Visitor) -> None
     for index, (node, segment) in enumerate(zip(nodes, segments, strict=True)):
         known.update(run_segment(decoder.model, runner, segment, known))
         states = _states(decoder.layers[index], index, node, known)
-        visitor.layer(states)
+        visitor.layer(states, known)
         given = known[value_name(node.inputs[0])].dtype  # type: ignore[arg-type]
         known[value_name(node.outputs[0])] = _attend(states, visitor).astype(given)
         later = {value_name(v) for after in segments[index + 1 :] for v in after.inputs}

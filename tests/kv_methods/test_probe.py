@@ -32,7 +32,7 @@ class Outputs(Visitor):
         self.probabilities = {}
         self.states = {}
 
-    def layer(self, states):
+    def layer(self, states, known):
         self.states[states.index] = states
 
     def block(self, states, rows_B, probabilities_HBT):

@@ -34,6 +34,7 @@ TABLES = (STORAGE, PRUNED, BOTH)
 FLOAT_FACTOR = 2
 
 _PRUNING = {
+    "fitted": ("fitted", "", False),
     "trim": ("trim", "", False),
     "razor": ("razor", "induction=0.14,echo=0.01", False),
     "no-compensation": ("no-compensation", "induction=0.14,echo=0.01", True),

@@ -15,7 +15,8 @@ _HOW = (
     "numbers planted at ten depths, asked for after everything was compressed, over the depths "
     "at which the full cache finds 80 % of them; the others are void. What is pruned alone is "
     "executed with float32 entries, as this CPU is fastest with, and counted as float16 ones: as "
-    "many positions are kept as those have room for."
+    "many positions are kept as those have room for. `fitted` measured its heads on 2,048 tokens "
+    "of docstrings and product reviews; the others saw no text."
 )
 _HEADER = (
     "method", "bytes", *(

@@ -15,7 +15,6 @@ from egrl.kv.probe import HeadProbe
 from graph_ir.decoder.decoder import Decoder
 from graph_ir.kv.layout import KvLayout
 
-_PART = 0.25
 _FLOAT16_BITS = 16
 
 
@@ -24,12 +23,14 @@ class Trim(Razor):
     """Retrieval heads take at most a quarter of a budget, the windows of the others the rest.
 
     Attributes:
+        part: of the positions that there is room for, what retrieval heads take at most.
         compensation: whether the mean of what is dropped is kept.
         induction: most that is kept for induction scores, as a share of all KV heads.
         kv_budget: share of the full float16 bytes; without one it is razor without means.
     """
 
     name: ClassVar[str] = "trim"
+    part: ClassVar[float] = 0.25
     compensation: bool = False
     kv_budget: float = 0.3
 
@@ -43,4 +44,4 @@ class Trim(Razor):
         if not self.kv_budget:
             return self
         room = self.kv_budget * _FLOAT16_BITS * 2 / (self.key + self.value)
-        return replace(self, induction=max(0.0, min(self.induction, _PART * room - self.echo)))
+        return replace(self, induction=max(0.0, min(self.induction, self.part * room - self.echo)))
