@@ -143,7 +143,7 @@ def test_the_document_names_what_was_not_measured():
     assert "| **trim, 30 % of the bytes** | 30.0 % | 10.130 | +1.3 % | 90.0 % |" in text
     assert "16 of 16" in text
     assert "void at depths 85 %, 95 %" in text
-    assert "Not measured: razor, 30 % of the bytes" in text
+    assert "Not measured: fitted, 30 % of the bytes, razor, 30 % of the bytes, " in text
     assert "Not built, so not compared with: `snapkv`" in text
     assert "## Speed\n\nNot measured." in text
 

@@ -30,8 +30,6 @@ from egrl.kv.registry import kv_method
 from graph_ir.decoder.decoder import Decoder
 from graph_ir.decoder.read import read_decoder
 from graph_ir.errors import EgrlError, InputError
-from graph_ir.kv.layout import KvLayout
-from graph_ir.kv.operator import group_states
 
 __all__ = ["measure", "section"]
 
@@ -113,7 +111,6 @@ def measure_case(
         text = f",text={_development_text(folder, scratch)}" if "fitted" in case.spec else ""
         method, resolved = kv_method(parse_spec(case.spec + text))
         layout = plan_layout(method, decoder, subject.context, OnnxRuntimeRunner())
-        _check_stored(decoder, layout)
         scorer = Scorer(decoder, layout, scratch)
         metrics = {"share": layout_share(decoder, layout)}
         samples: dict[str, list[float]] = {}
@@ -156,19 +153,6 @@ def _development_text(folder: Path, scratch: Path) -> Path:
     if not path.exists():
         np.save(path, windows("calibration", folder, 2, 1024).reshape(-1))
     return path
-
-
-def _check_stored(decoder: Decoder, layout: KvLayout) -> None:
-    """Refuses to measure a layout whose integers the step graphs would keep as floats.
-
-    Raises:
-        InputError: they would.
-    """
-    for attention, groups in zip(decoder.layers, layout.layers, strict=True):
-        for group in groups:
-            widths = {s.data_type.bitwidth for s in group_states(attention, group, 1)}
-            if min(group.key_bits, group.value_bits) < min(widths):
-                raise InputError(f"caches of {group.key_bits} bits are not built")
 
 
 def score_text(scorer: Scorer, windows_WS: Ids) -> tuple[float, list[int]]:
