@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from egrl.compression.compress import AUTO, Compressed, Compression
 from egrl.compression.spec import Spec, parse_spec
 from egrl.decoding_weights import calibration_rows, compress_weights
-from egrl.kv.probe import probe_heads
+from egrl.kv.plan import plan_layout
 from egrl.kv.registry import is_kv_spec, kv_method
 from graph_ir.compression.method import Runner
 from graph_ir.decoder.decoder import Decoder
@@ -77,8 +77,7 @@ def _layout(
     decoder: Decoder, spec: Spec, context: int, runner: Runner
 ) -> tuple[KvLayout, dict[str, str]]:
     method, options = kv_method(spec)
-    probe = probe_heads(decoder, runner) if method.needs_probe else None
-    return method.layout(decoder, context, probe), options
+    return plan_layout(method, decoder, context, runner), options
 
 
 def _check(specs: list[Spec], caches: list[int]) -> None:
