@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ Outputs = dict[str, Array]
 
 LOSSLESS_EXECUTION = Execution()
 
-# Outputs of the source that are kept from one measurement to the next.
+# Outputs of the source that are kept from one measurement to the next, and during one.
 _KEPT_BYTES = 128 << 20
+_HELD_BYTES = 384 << 20
 # Elements that are widened at a time.
 _CHUNK = 1 << 18
 _ALL_CORES = 0
@@ -31,8 +33,8 @@ _INTEGERS = QUANTIZED | {"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeL
 class Reference:
     """The source of a compression, which its results are measured against.
 
-    Both run sample by sample, and nothing but sums is kept of what they compute, unless it is
-    small: a language model's outputs are larger than its weights.
+    Both run on a few samples at a time, and nothing but sums is kept of what they compute, unless
+    it is small: a language model's outputs are larger than its weights.
     """
 
     def __init__(self, model: ir.Model, samples: Sequence[Feeds]) -> None:
@@ -45,7 +47,7 @@ class Reference:
         self._model = model.clone()
         self._names = [value_name(value) for value in model.graph.outputs]
         self._sample_bytes = sum(
-            element_count(value) * (value.dtype or ir.DataType.FLOAT).itemsize
+            int(element_count(value) * (value.dtype or ir.DataType.FLOAT).itemsize)
             for value in model.graph.outputs
         )
         # Kernels that take integers have options of their own, see `runtime.session`.
@@ -60,23 +62,53 @@ class Reference:
 
     def error_of_file(self, path: Path, execution: Execution) -> float:
         """Likewise, of a model that was saved."""
-        session = make_session(path, execution, threads=_ALL_CORES, arena=False)
-        got = (run_session(session, sample) for sample in self._samples)
-        return relative_error(self._outputs(), got)
+        sums = _Sums()
+        at_once = max(1, _HELD_BYTES // max(self._sample_bytes, 1))
+        for start in range(0, len(self._samples), at_once):
+            # One after the other, so that the weights of only one of them are in memory.
+            expected = self._outputs(start, start + at_once)
+            session = make_session(path, execution, threads=_ALL_CORES, arena=False)
+            for reference, sample in zip(
+                expected, self._samples[start : start + at_once], strict=True
+            ):
+                sums.add(reference, run_session(session, sample))
+            del session, expected
+        return sums.relative()
 
-    def _outputs(self) -> Iterator[Outputs]:
+    def _outputs(self, start: int, stop: int) -> Sequence[Outputs]:
         if self._kept is not None:
-            yield from self._kept
-            return
+            return self._kept[start:stop]
         if len(self._samples) * self._sample_bytes <= _KEPT_BYTES or self._quantized:
             self._kept = run_samples(self._model, self._samples, LOSSLESS_EXECUTION)
-            yield from self._kept
-            return
+            return self._kept[start:stop]
         # Like a session of the saved model, without a copy of its weights.
         runner = OnnxRuntimeRunner(_ALL_CORES, LOSSLESS_EXECUTION.optimization_level)
         execute = runner.open(self._model, self._names)
-        for sample in self._samples:
-            yield execute(sample)
+        return [execute(sample) for sample in self._samples[start:stop]]
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Sums of squares over the samples so far."""
+
+    difference: float = 0.0
+    scale: float = 0.0
+
+    def add(self, reference: Outputs, outputs: Outputs) -> None:
+        """Count a sample."""
+        for name, array in reference.items():
+            flat, other = array.reshape(-1), outputs[name].reshape(-1)
+            for start in range(0, len(flat), _CHUNK):
+                a = flat[start : start + _CHUNK].astype(np.float64)
+                b = other[start : start + _CHUNK].astype(np.float64)
+                self.scale += float(np.vdot(a, a))
+                b -= a
+                self.difference += float(np.vdot(b, b))
+
+    def relative(self) -> float:
+        """See `relative_error`."""
+        share = self.difference / self.scale if self.scale > 0 else self.difference
+        return float(np.sqrt(share))
 
 
 @contextmanager
@@ -101,15 +133,7 @@ def relative_error(expected: Iterable[Outputs], got: Iterable[Outputs]) -> float
 
     Integer outputs count by the share of elements that changed, as an output of their own.
     """
-    difference = scale = 0.0
+    sums = _Sums()
     for reference, outputs in zip(expected, got, strict=True):
-        for name, array in reference.items():
-            flat, other = array.reshape(-1), outputs[name].reshape(-1)
-            for start in range(0, len(flat), _CHUNK):
-                a = flat[start : start + _CHUNK].astype(np.float64)
-                b = other[start : start + _CHUNK].astype(np.float64)
-                scale += float(np.vdot(a, a))
-                b -= a
-                difference += float(np.vdot(b, b))
-        del reference, outputs, array, flat, other  # before the next ones are computed
-    return float(np.sqrt(difference / scale)) if scale > 0 else float(np.sqrt(difference))
+        sums.add(reference, outputs)
+    return sums.relative()

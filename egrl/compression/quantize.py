@@ -131,7 +131,8 @@ def _check_finite(site: Site, statistics: NDArray[np.float64]) -> None:
 
 def _one(method: WeightMethod, site: Site, grid: Grid, inputs: InputStatistics | None) -> _Done:
     weight_KN = site.weight_KN()
-    return site, weight_KN, method.quantize(weight_KN, grid, inputs), inputs
+    chosen = method.for_tables() if site.tables else method
+    return site, weight_KN, chosen.quantize(weight_KN, grid, inputs), inputs
 
 
 def layer_record(

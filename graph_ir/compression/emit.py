@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graph_ir.compression.embedding import emit_lookups
+from graph_ir.compression.entries_emit import emit_entries
 from graph_ir.compression.gemm import normalize
 from graph_ir.compression.grid import QuantizedWeight
 from graph_ir.compression.packing import Packed, drop_unused, named_node, needed_opset, pack
@@ -29,7 +30,7 @@ def emit(site: Site, quantized: QuantizedWeight) -> None:
 
     Args:
         site: of a graph of at least `needed_opset`; changed in place.
-        quantized: of the site's extents.
+        quantized: of the site's extents; without entries where the site has tables.
 
     Raises:
         InputError: a scale is not finite.
@@ -40,6 +41,7 @@ def emit(site: Site, quantized: QuantizedWeight) -> None:
             f"weight {value_name(site.weight)} of {site.name}: expected finite float16 scales, "
             "got NaN or infinity"
         )
+    assert quantized.entries is None or not site.tables, site.name
     read = [node.inputs[0] for node in site.tables]
     for at, node in enumerate((site.node, *site.shared)):
         packed = pack(graph, stem, quantized)
@@ -47,6 +49,8 @@ def emit(site: Site, quantized: QuantizedWeight) -> None:
             emit_lookups(site.tables, packed, quantized, rows_first=False)
         normalize(node, site.columns, site.transposed)
         node.replace_input_with(1, _dequantized(graph, node, stem, packed, quantized))
+        if quantized.entries is not None and len(quantized.entries.value_P):
+            emit_entries(node, stem, quantized.entries, site.inner, site.columns)
     for value in dict.fromkeys([site.weight, *read]):
         if value is not None:
             drop_unused(graph, value)

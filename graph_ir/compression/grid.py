@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from graph_ir.compression.entries import Entries
 from graph_ir.errors import InputError
 
 F32 = NDArray[np.float32]
@@ -90,12 +91,14 @@ class QuantizedWeight:
         scale_GN: float16; may be negative (the extreme of a group, sign and all, is then the
             lowest integer of the symmetric grid, which has one more than it has positive ones).
         zero_GN: integers within the grid; None on a symmetric one.
+        entries: of the weight, exact, added to what the integers stand for, which is 0 there.
     """
 
     grid: Grid
     levels_KN: I8 | NDArray[np.uint8]
     scale_GN: NDArray[np.float16]
     zero_GN: NDArray[np.uint8] | None = None
+    entries: Entries | None = None
 
     def dequantized(self) -> F32:
         """The weight that a runtime multiplies with, `[K, N]`."""
@@ -104,24 +107,31 @@ class QuantizedWeight:
         if self.zero_GN is not None:
             levels_KN -= spread(self.zero_GN, self.grid.group, inner).astype(np.float32)
         levels_KN *= spread(self.scale_GN, self.grid.group, inner).astype(np.float32)
+        if self.entries is not None:
+            levels_KN[self.entries.row_P, self.entries.column_P] += self.entries.value_P
         return levels_KN
 
     def columns(self, start: int, stop: int) -> "QuantizedWeight":
         """Some of its columns, without a copy."""
         zero_GN = None if self.zero_GN is None else self.zero_GN[:, start:stop]
         return QuantizedWeight(
-            self.grid, self.levels_KN[:, start:stop], self.scale_GN[:, start:stop], zero_GN
+            self.grid,
+            self.levels_KN[:, start:stop],
+            self.scale_GN[:, start:stop],
+            zero_GN,
+            None if self.entries is None else self.entries.between(start, stop),
         )
 
     @property
     def stored_bits(self) -> int:
-        """Bits with scales and zero points."""
+        """Bits with scales, zero points and exact entries."""
         inner, columns = self.levels_KN.shape
-        return self.grid.stored_bits(inner, columns)
+        kept = 0 if self.entries is None else self.entries.stored_bits(columns)
+        return self.grid.stored_bits(inner, columns) + kept
 
 
 def side_by_side(parts: Sequence[QuantizedWeight]) -> QuantizedWeight:
-    """Columns of one weight, quantized apart from each other, as one."""
+    """Columns of one weight, quantized apart from each other, without entries, as one."""
     if len(parts) == 1:
         return parts[0]
     zeros = [part.zero_GN for part in parts if part.zero_GN is not None]

@@ -4,10 +4,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from graph_ir.compression.addition import add_beside
 from graph_ir.compression.emit import packed_constant
 from graph_ir.compression.grid import F32
-from graph_ir.compression.residual_stream_ops import float_constant
-from graph_ir.onnx_values import node_name, op_key, shape_of
+from graph_ir.onnx_values import node_name
 from graph_ir.passes.rewiring import add_constant, graph_of, unused_name
 
 STORES = ("int8", "fp16")
@@ -27,37 +27,13 @@ def emit_factors(node: ir.Node, a_Kr: F32, b_rN: F32, store: str) -> int:
     Returns:
         Bits that the factors take, with scales.
     """
-    graph, name, x = graph_of(node), node_name(node), node.inputs[0]
+    name, x = node_name(node), node.inputs[0]
     assert x is not None
-    last = _biased(node)
-    output = last.outputs[0]
     down, up, bits = _stored(node, f"{name}.lorc", a_Kr, b_rN, store)
     thin = ir.node("MatMul", [x, down], name=f"{name}/lorc_down")
     wide = ir.node("MatMul", [thin.outputs[0], up], name=f"{name}/lorc_up")
-    total = ir.node("Add", [output, wide.outputs[0]], name=f"{name}/lorc_add")
-    thin_shape = (*shape_of(x)[:-1], a_Kr.shape[1])
-    for made, shape in ((thin, thin_shape), (wide, shape_of(output)), (total, shape_of(output))):
-        made.outputs[0].shape, made.outputs[0].type = ir.Shape(shape), output.type
-    graph.insert_after(last, [thin, wide, total])
-    for made, stem in ((thin, "down"), (wide, "up"), (total, "sum")):
-        made.outputs[0].name = unused_name(graph, f"{name}.lorc.{stem}.out")
-    is_output, old_name = output.is_graph_output(), output.name
-    output.replace_all_uses_with(total.outputs[0], replace_graph_outputs=True)
-    total.replace_input_with(0, output)
-    if is_output:
-        output.name, total.outputs[0].name = total.outputs[0].name, old_name
+    add_beside(node, [thin, wide], a_Kr.shape[1], f"{name}/lorc")
     return bits
-
-
-def _biased(node: ir.Node) -> ir.Node:
-    """The node itself, or the Add of a constant that alone reads it: the two become one kernel."""
-    uses = node.outputs[0].uses()
-    if len(uses) != 1 or node.outputs[0].is_graph_output():
-        return node
-    adder, at = next(iter(uses))
-    is_bias = op_key(adder) == "Add" and float_constant(adder.inputs[1 - at]) is not None
-    same = is_bias and shape_of(adder.outputs[0]) == shape_of(node.outputs[0])
-    return adder if same else node
 
 
 def _stored(

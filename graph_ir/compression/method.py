@@ -122,6 +122,10 @@ class WeightMethod(ABC):
             inputs: of the layer; None where the method does not need them.
         """
 
+    def for_tables(self) -> "WeightMethod":
+        """The method for a weight whose rows are looked up too, which have no exact entries."""
+        return self
+
 
 class ModelMethod(ABC):
     """Chooses integers, scales and zero points of all weights of a model together.

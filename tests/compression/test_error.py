@@ -68,6 +68,7 @@ def test_reference_measures_what_running_both_models_gives(
 ) -> None:
     monkeypatch.setattr(error_module, "_KEPT_BYTES", kept)
     monkeypatch.setattr(error_module, "_CHUNK", 7)
+    monkeypatch.setattr(error_module, "_HELD_BYTES", 2 * 4 * 10 * WIDTH)
     model = product(tmp_path, external=True).graph_model
     fed, other = samples(3), worse(model)
     reference = Reference(model, fed)

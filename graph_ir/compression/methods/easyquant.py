@@ -3,8 +3,9 @@
 The paper, section 3.2, minimises the squared error of the weight over the range of each group,
 whose gradient by the scale is 2 sum_k (s q_k - w_k) q_k, with Adam. Here the scale where it
 vanishes is taken in closed form for the integers of every candidate of a line, see `range_kernel`.
-The paper, section 3.1, also keeps outliers exactly: small groups do nearly what that does for
-whole columns, at the same bits and in onnxruntime's own kernel (docs/decisions, outliers).
+The paper, section 3.1, also keeps outliers exactly: `outliers=3` does. Small groups do nearly what
+that does for whole columns, at the same bits and in onnxruntime's own kernel (docs/decisions,
+outliers), so it is off.
 
 Where the paper looks at the weight alone, each input channel counts here by the mean square of its
 values on the inputs that the compiler makes up (`inputs.square_K`): random inputs have the
@@ -19,12 +20,13 @@ Axes: K inner, N columns, G groups, S rows of a group.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graph_ir.compression.entries import beyond
 from graph_ir.compression.grid import F32, Grid, QuantizedWeight, grouped, side_by_side
 from graph_ir.compression.method import InputStatistics, WeightMethod
 from graph_ir.compression.methods.range_kernel import search_ranges
@@ -47,6 +49,8 @@ class EasyQuant(WeightMethod):
         flatten: added to the mean square of each channel, as a share of its mean over channels: a
             channel that the inputs never reached still counts.
         threads: that work on a weight; all cores where 0. Results do not depend on it.
+        outliers: entries so many standard deviations from the mean are kept exactly (as float16);
+            none where 0. The paper's is 3.
     """
 
     name: ClassVar[str] = "easyquant"
@@ -55,6 +59,7 @@ class EasyQuant(WeightMethod):
     search: int = 20
     flatten: float = 0.1
     threads: int = 0
+    outliers: float = 0.0
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -64,6 +69,8 @@ class EasyQuant(WeightMethod):
             raise InputError(f"flatten={self.flatten:g}: expected a number in (0, 1000]")
         if not 0 <= self.threads <= 1024:
             raise InputError(f"threads={self.threads}: expected 0 to 1024")
+        if self.outliers != 0 and not 2 <= self.outliers <= 100:
+            raise InputError(f"outliers={self.outliers:g}: expected 0 (none) or 2 to 100")
 
     def quantize(
         self, weight_KN: F32, grid: Grid, inputs: InputStatistics | None = None
@@ -74,12 +81,23 @@ class EasyQuant(WeightMethod):
         if inputs is not None:
             importance_K = importance(inputs.square_K, self.flatten)
 
+        entries = None
+        if self.outliers:
+            entries = beyond(weight_KN, self.outliers)
+            weight_KN = weight_KN.copy()
+            weight_KN[entries.row_P, entries.column_P] = 0
+
         def part(start: int) -> QuantizedWeight:
             part_KN = np.array(weight_KN[:, start : start + _COLUMNS], order="C")
             return _quantized(part_KN, grid, importance_K, shares)
 
         with ThreadPoolExecutor(self.threads or os.cpu_count() or 1) as pool:
-            return side_by_side(list(pool.map(part, range(0, weight_KN.shape[1], _COLUMNS))))
+            done = list(pool.map(part, range(0, weight_KN.shape[1], _COLUMNS)))
+        return replace(side_by_side(done), entries=entries)
+
+    def for_tables(self) -> WeightMethod:
+        """See `WeightMethod.for_tables`."""
+        return replace(self, outliers=0.0)
 
 
 def importance(square_K: NDArray[np.float64], flatten: float) -> F32:
