@@ -18,7 +18,7 @@ def _razor() -> KvMethod:
 
 
 def _trim() -> KvMethod:
-    """Few retrieval heads, wide windows, no mean: what a budget of bytes is best spent on."""
+    """Razor under a budget of bytes: few retrieval heads, wide windows, no mean."""
     from egrl.kv.methods.trim import Trim
 
     return Trim()

@@ -2,9 +2,8 @@
 
 What a window of the other heads is worth depends on how wide it is: with little room, keeping the
 published 14 % of heads whole leaves the others too little. Here retrieval heads take at most a
-quarter of the positions that the budget has room for, the windows the rest. On development text
-at 2,048 positions and 30 % of the bytes, SmolLM2's perplexity rises by 3.5 % that way, with the
-published shares by 5.7 %, with means in addition by 6.2 %, without retrieval heads by 10.3 %.
+quarter of the positions that the budget has room for, the windows the rest. Better for the
+perplexity of text that repeats little, worse for facts, which those heads find.
 """
 
 from dataclasses import dataclass, replace
