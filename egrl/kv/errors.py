@@ -2,8 +2,7 @@
 
 Of some rows of a text every head's output is computed with all keys and with its sinks and last
 keys only. The difference, through the output projection, beside the residual stream that it is
-added to, is the head's error: what the layers after it see. (On SmolLM2 its rank correlation with
-the divergence of the model's predictions, heads pruned one at a time, is 0.87.)
+added to, is the head's error: what the layers after it see.
 
 Shape suffixes: as in `egrl.kv.walk`; S sampled rows, C channels of the residual stream, W windows.
 """
