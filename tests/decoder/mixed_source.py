@@ -60,7 +60,10 @@ def mixed_source(
         bent = g.op("Tanh", g.op("Div", scores, g.real(softcap)))
         scores = g.op("Mul", bent, g.real(softcap))
     if slopes is not None:
-        columns = g.op("Cast", g.op("Range", g.scalar(0), total, g.scalar(1)), to=FLOAT)
+        places = g.op("Range", g.scalar(0), total, g.scalar(1))
+        if sinks is not None:  # beside a sink only the distance will do
+            places = g.op("Sub", places, g.op("Unsqueeze", rows, g.ints(1)))
+        columns = g.op("Cast", places, to=FLOAT)
         column = g.const(np.array(slopes, np.float32).reshape(1, -1, 1, 1))
         scores = g.op("Add", scores, g.op("Mul", column, columns))
     scores = g.op("Add", scores, mask)

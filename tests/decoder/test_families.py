@@ -7,6 +7,7 @@ from egrl.compression.runner import OnnxRuntimeRunner
 from graph_ir.decoder.decoder import LOGITS, POSITIONS, TOKENS
 from graph_ir.decoder.read import read_decoder
 from tests.decoder.families import FAMILIES, VOCABULARY
+from tests.decoder.mixed_source import mixed_source
 from tests.decoder.op_families import OPERATORS
 from tests.decoder.stepping import step_by_step
 from tests.decoder.tiny import alibi_slopes
@@ -28,40 +29,62 @@ def assert_equal_logits(path, decoder, prompt=1):
     assert difference <= 1e-4 * np.ptp(expected)
 
 
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """Every family, read once: its file and its normal form."""
+    folder = tmp_path_factory.mktemp("families")
+    found = {}
+
+    def read(family):
+        if family not in found:
+            path = SOURCES[family](seed=2).save(folder / f"{family}.onnx")
+            found[family] = (path, read_decoder(path, OnnxRuntimeRunner()))
+        return found[family]
+
+    return read
+
+
 @pytest.mark.parametrize("family", SOURCES)
-def test_the_normal_form_equals_the_source(family, tmp_path):
-    path = SOURCES[family](seed=2).save(tmp_path / f"{family}.onnx")
-    decoder = read_decoder(path, OnnxRuntimeRunner())
+def test_the_normal_form_equals_the_source(family, known):
+    path, decoder = known(family)
     assert decoder.vocabulary == VOCABULARY
     assert [value.name for value in decoder.model.graph.inputs] == [TOKENS, POSITIONS]
     assert [value.name for value in decoder.model.graph.outputs] == [LOGITS]
     assert_equal_logits(path, decoder, prompt=7)
 
 
-def read(family, tmp_path, **options):
-    path = FAMILIES[family](**options).save(tmp_path / f"{family}.onnx")
-    return read_decoder(path, OnnxRuntimeRunner())
-
-
-def test_what_is_measured_is_what_the_families_say(tmp_path):
-    gpt2 = read("gpt2", tmp_path)
+def test_what_is_measured_is_what_the_families_say(known):
+    gpt2 = known("gpt2")[1]
     assert gpt2.most_positions == 300
     assert {a.scale for a in gpt2.layers} == {float(np.float32(8**-0.5))}
-    qwen3 = read("qwen3", tmp_path)
+    qwen3 = known("qwen3")[1]
     assert [(a.query_heads, a.kv_heads, a.head_width) for a in qwen3.layers] == [(4, 2, 12)] * 2
-    assert [a.kv_heads for a in read("multi-query", tmp_path).layers] == [1, 1]
-    bloom = read("bloom", tmp_path)
-    assert [a.slopes for a in bloom.layers] == [alibi_slopes(4)] * 2
-    gemma = read("gemma", tmp_path)
+    assert [a.kv_heads for a in known("multi-query")[1].layers] == [1, 1]
+    assert [a.slopes for a in known("bloom")[1].layers] == [alibi_slopes(4)] * 2
+    gemma = known("gemma")[1]
     assert [a.window for a in gemma.layers] == [20, 0, 20, 0]
     assert {a.softcap for a in gemma.layers} == {5.0}
     assert {a.scale for a in gemma.layers} == {float(np.float32(0.3))}
-    oss = read("gpt-oss", tmp_path)
+    oss = known("gpt-oss")[1]
     assert [a.window for a in oss.layers] == [9, 0]
     assert [a.sinks for a in oss.layers] == [True, True]
 
 
-@pytest.mark.parametrize("window", [3, 8, 11, 12, 13, 64, 1000])
+def test_operators_are_measured_like_graphs(known):
+    rotary = known("gqa-packed-rotary")[1]
+    assert rotary.most_positions == 400
+    assert {(a.kv_heads, a.scale, a.form) for a in rotary.layers} == {
+        (2, float(np.float32(0.4)), "GroupQueryAttention")
+    }
+    windowed = known("gqa-window-softcap")[1]
+    assert [a.window for a in windowed.layers] == [30, 0]
+    assert {a.softcap for a in windowed.layers} == {3.0}
+    assert [a.sinks for a in known("gqa-sinks")[1].layers] == [True, True]
+    assert [a.window for a in known("attention-23-flat")[1].layers] == [17, 17]
+
+
+@pytest.mark.parametrize("window", [3, 11, 12, 13, 1000])
 def test_windows_of_any_length(window, tmp_path):
-    gemma = read("gemma", tmp_path, window=window)
-    assert [a.window for a in gemma.layers] == [window, 0, window, 0]
+    path = mixed_source(window=window).save(tmp_path / "windowed.onnx")
+    (attention,) = read_decoder(path, OnnxRuntimeRunner()).layers
+    assert attention.window == window

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("mixed")
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     kv_heads=st.sampled_from([1, 2, 4]),
     head_width=st.sampled_from([6, 8, 20]),
@@ -68,11 +68,8 @@ def test_the_normal_form_reads_as_itself(folder):
     onnx.save(ir.serde.serialize_model(decoder.model), folder / "again.onnx")
     again = read_decoder(folder / "again.onnx", OnnxRuntimeRunner())
     for first, second in zip(decoder.layers, again.layers, strict=True):
-        assert (first.scale, first.kv_heads, first.window) == (
-            second.scale,
-            second.kv_heads,
-            second.window,
-        )
+        assert (first.kv_heads, first.window) == (second.kv_heads, second.window)
+        assert second.scale == 1.0  # the function's body has it applied to the query already
     names = [value.name for value in again.model.graph.inputs]
     assert names == ["input_ids", "positions"]
 

@@ -14,7 +14,7 @@ from tests.decoder.stepping import step_by_step
 CACHE = Path(os.environ.get("EGRL_CACHE", "absent"))
 TOKENS_DECODED = 200
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize("name", ["smollm2", "smollm2-decode", "smollm2-prefill"])
