@@ -29,6 +29,8 @@ def mean_squares(
         values: floats of its graph, of one axis or more.
         data: samples, and an engine.
     """
+    if not values:
+        return {}
     form = model.clone()
     named = {value.name: value for node in form.graph for value in node.outputs}
     named |= {value.name: value for value in form.graph.inputs}

@@ -116,6 +116,7 @@ def test_mean_squares_are_those_of_the_values(tmp_path: Path, name: str) -> None
     before = [value_name(v) for node in model.graph for v in node.outputs]
     found = mean_squares(model, values, Data(fed, runner, 0, False))
     assert [value_name(v) for node in model.graph for v in node.outputs] == before
+    assert mean_squares(model, [], Data(fed, runner, 0, False)) == {}
     inside = [value for value in values if value.producer() is not None]
     whole = runner.run(model, fed, [value_name(value) for value in inside])
     for value in inside:
