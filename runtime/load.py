@@ -16,6 +16,7 @@ from accelerator_sim.validate import validate_plan
 from graph_ir.errors import InputError
 from graph_ir.text import reason_of
 from runtime.folder import check_digest, check_listing, list_folder, read_listed, read_plain
+from runtime.generation.record import TOKENIZER_FILE
 from runtime.manifest import (
     MANIFEST_FILE,
     MAX_MANIFEST_BYTES,
@@ -57,8 +58,10 @@ class Artifact:
             InputError: the artifact has no such graph.
         """
         if graph not in self.manifest.graphs:
+            hint = "" if self.manifest.decoder is msgspec.UNSET else "; egrl generate gives text"
             raise InputError(
-                f"{self.path}: graph {graph!r}: expected one of {', '.join(self.manifest.graphs)}"
+                f"{self.path}: graph {graph!r}: expected one of "
+                f"{', '.join(self.manifest.graphs)}{hint}"
             )
         return self.path / graph_files(graph)[0]
 
@@ -149,6 +152,11 @@ def _verify(folder: Path, identity: Identity) -> Artifact:
         check_plan_matches_graph(
             artifact.plans[graph], read_graph(artifact.model_path(graph)), where
         )
+    decoder = artifact.manifest.decoder
+    if decoder is not msgspec.UNSET:
+        from runtime.generation.verify import check_decoder
+
+        check_decoder(folder, decoder, TOKENIZER_FILE in artifact.manifest.files)
     return artifact
 
 

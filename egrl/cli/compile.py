@@ -213,6 +213,6 @@ def _decode(args: argparse.Namespace) -> int:
         print(report_text(report))
         print()
     if outcome.decoder is not None:
-        print(decoder_text(outcome.decoder))
+        print(f"caches: {decoder_text(outcome.decoder)}")
     print(f"wrote {outcome.path}")
     return 0

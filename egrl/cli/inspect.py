@@ -19,6 +19,7 @@ def command(args: argparse.Namespace) -> int:
 
     from accelerator_sim.units import bytes_text, plain, seconds_text
     from runtime.compression import summary
+    from runtime.generation.record import decoder_text
     from runtime.load import load_artifact
 
     artifact = load_artifact(args.artifact)
@@ -52,6 +53,14 @@ def command(args: argparse.Namespace) -> int:
     for graph, done in ({} if manifest.compression is UNSET else manifest.compression).items():
         for record in done:
             print(f"{'compressed':<10} {plain(graph)}: {plain(summary(record))}")
+    if manifest.decoder is not UNSET:
+        decoder = manifest.decoder
+        ends = ", ".join(map(str, decoder.eos)) or "none"
+        print(
+            f"{'decoder':<10} {decoder.vocabulary} tokens, prompt in chunks of {decoder.chunk}, "
+            f"attention {plain(decoder.kv_form)}, tokens that end a text: {ends}"
+        )
+        print(f"{'caches':<10} {decoder_text(decoder)}")
     for name, file in manifest.files.items():
         print(f"{'file':<10} {name:<24} {bytes_text(file.size_bytes):>10}  {file.sha256[:16]}")
     return 0

@@ -77,7 +77,7 @@ def decoder_text(record: DecoderRecord) -> str:
     """What a person wants to know about the caches, on one line."""
     options = ",".join(f"{name}={value}" for name, value in record.kv_options.items())
     return (
-        f"KV caches at {record.context} positions: {bytes_text(record.kv_bytes)} kept by "
+        f"{record.context} positions: {bytes_text(record.kv_bytes)} kept by "
         f"{plain(record.kv_method)}{f' ({plain(options)})' if options else ''}, as stored here; "
         f"everything as float16 would take {bytes_text(record.kv_full_bytes)}"
     )
