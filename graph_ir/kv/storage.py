@@ -2,9 +2,10 @@
 
 Integers of b bits are levels between the least and the greatest value of a block of channels of one
 entry: `x = low + scale * level`, scale and low as float16. Blocks are whole entries but for keys of
-4 bits, which have blocks of 32 channels, and are rotated first by a Hadamard matrix, as the queries
-are: their products stay the same, and the few channels in which keys are large are spread over all.
-See docs/decisions/ on the storage of caches.
+4 bits, which have blocks of 32 channels. Rows of 4 bits are rotated first by a Hadamard matrix, so
+that the few channels in which they are large are spread over all: queries are rotated as the keys
+are, which leaves their products as they were, and what was attended to is rotated back. See
+docs/decisions/0031-stored-caches.md.
 
 Suffixes: H heads, N entries, W width, B blocks.
 """
@@ -58,13 +59,19 @@ class Storage:
     @property
     def is_rotated(self) -> bool:
         """Whether entries are stored rotated."""
-        return self.is_key and self.bits == 4
+        return self.bits == 4
 
     def rotated(self, writer: Writer, rows: ir.Value) -> ir.Value:
-        """Rows as they are stored and as queries meet them."""
+        """Rows as they are stored."""
         if not self.is_rotated:
             return rows
         return writer.op("MatMul", rows, writer.constant(hadamard(self.width)))
+
+    def turned_back(self, writer: Writer, rows: ir.Value) -> ir.Value:
+        """What weighted sums of rows as they are stored are of the rows themselves."""
+        if not self.is_rotated:
+            return rows
+        return writer.op("MatMul", rows, writer.constant(hadamard(self.width).T.copy()))
 
     def encoded(self, writer: Writer, rows_BHNW: ir.Value) -> list[ir.Value]:
         """What is stored of rows: entries, then scales."""

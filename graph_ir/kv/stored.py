@@ -43,11 +43,13 @@ def attend_stored(
     query = key.storage.rotated(writer, rows.query_BHMD)
     fresh = key.storage.rotated(writer, rows.key_BHRD)
     key_BHTD, next_key = _extended(writer, shape, key, fresh, told)
-    value_BHTE, next_value = _extended(writer, shape, value, rows.value_BHRE, told)
+    fresh = value.storage.rotated(writer, rows.value_BHRE)
+    value_BHTE, next_value = _extended(writer, shape, value, fresh, told)
     attended = attend_to(
         writer, shape, query, (key_BHTD, value_BHTE), rows.sinks, told, fused=fused
     )
-    return attended, in_order(shape, next_key, next_value)
+    attended = value.storage.turned_back(writer, attended)
+    return attended, in_order(next_key, next_value)
 
 
 def storages(shape: GroupShape) -> tuple[Storage, Storage]:
@@ -72,7 +74,7 @@ def caches_of(shape: GroupShape, states: Sequence[ir.Value]) -> tuple[_Cache, _C
     return key, value
 
 
-def in_order(shape: GroupShape, key: _Cache, value: _Cache) -> list[ir.Value]:
+def in_order(key: _Cache, value: _Cache) -> list[ir.Value]:
     """Puts the states back in their order."""
     parts = [key.parts[0], value.parts[0], *key.parts[1:], *value.parts[1:]]
     return parts + [cache.means for cache in (key, value) if cache.means is not None]

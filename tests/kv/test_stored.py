@@ -14,8 +14,8 @@ from tests.kv.running import Steps, run
 TOKENS = 31
 
 
-def rounded(row, bits, blocks=1):
-    """A row after it was stored."""
+def blockwise(row, bits, blocks):
+    """A row after it was stored without being rotated."""
     if bits == 32:
         return np.float64(row)
     if bits == 16:
@@ -30,14 +30,18 @@ def rounded(row, bits, blocks=1):
     return np.float64(np.concatenate(stored))
 
 
-def rounded_key(row, bits):
+def rounded(row, bits, blocks=1):
+    """A row after it was stored."""
     if bits != 4:
-        return rounded(row, bits)
+        return blockwise(row, bits, 1)
     width = len(row)
     signs = [[(-1) ** (i & j).bit_count() for j in range(width)] for i in range(width)]
     turn = np.array(signs) / np.sqrt(width)
-    blocks = width // 32 if width % 32 == 0 else 1
-    return rounded(np.float32(row) @ np.float32(turn), bits, blocks) @ turn
+    return blockwise(np.float32(row) @ np.float32(turn), bits, blocks) @ turn
+
+
+def rounded_key(row, bits):
+    return rounded(row, bits, len(row) // 32)
 
 
 LAYOUTS = {
@@ -51,7 +55,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("form", ["standard", "onnxruntime"])
 @pytest.mark.parametrize("bits", [(16, 16), (8, 8), (4, 4), (4, 32), (32, 8), (8, 16)])
 def test_stored_caches_against_the_twin(bits, form, in_place):
-    attention = attention_of(query_heads=6, kv_heads=3, head_width=32, value_width=16)
+    attention = attention_of(query_heads=6, kv_heads=3, head_width=64, value_width=16)
     tables = Tables(attention, TOKENS)
     groups = tuple(HeadGroup((at,), *LAYOUTS[name], *bits) for at, name in enumerate(LAYOUTS))
     layout = KvLayout(60, (groups,))
