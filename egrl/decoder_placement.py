@@ -8,7 +8,7 @@ is asked for is the time of a generated token and of the prompt's tokens that co
 and two orders are tried: one graph is placed with everything free, then the other with the homes
 that both share pinned. The better one is taken. Placing the graph of one token first alone is not
 enough: it fills the innermost memory with weights that bring it 1 %, and the prompt's graph then
-takes twice as long (docs/decisions, "Prompt and token are placed in both orders").
+takes twice as long (docs/decisions/0031-decoders-on-accelerators.md).
 """
 
 from dataclasses import dataclass, replace
