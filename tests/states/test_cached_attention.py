@@ -131,3 +131,32 @@ def test_folding_costs_vector_work_only_once_something_is_dropped():
     # One more slot is attended to (7 operations a score), and two entries are folded.
     more = (QUERY_HEADS // KV_HEADS) * 7 + 2 * 2 * WIDTH * 2
     assert vector(True, 40) - vector(False, 40) == more
+
+
+@pytest.mark.parametrize(("bits", "stored"), [(8, "int8"), (4, "int4")])
+def test_integer_caches_are_widened_and_multiplied_as_what_they_are(bits, stored):
+    layout = full_layout(CONTEXT, (KV_HEADS,) * 2, bits)
+    workload = step(layout, 1, 40)
+    op = attentions(workload)[0]
+    entries = moved(workload, op, False)
+    key = 40 * KV_HEADS * WIDTH * bits // 8
+    assert entries["cache.0.0.key"] == entries["cache.0.0.value"] == key
+    # Scale and least value of each entry, as float16.
+    assert entries["cache.0.0.key_scale"] == 40 * KV_HEADS * 2 * 2
+    assert {work.right_type for work in op.mac_work} == {stored}
+    assert op.dequantize_ops == 2 * 2 * 40 * KV_HEADS * WIDTH
+    plain = attentions(step(full_layout(CONTEXT, (KV_HEADS,) * 2), 1, 40))[0]
+    assert plain.dequantize_ops == 0
+    assert op.macs == plain.macs
+    assert op.vector_ops > plain.vector_ops
+
+
+def test_both_forms_of_the_graph_are_the_same_workload():
+    def workload(form):
+        model = step_graph(tiny_decoder(), pruned(), 1, form)
+        run_lossless(model)
+        return lower(model, "decode", context=40).workload
+
+    standard, fast = (attentions(workload(form)) for form in ("standard", "onnxruntime"))
+    assert [op.mac_work for op in standard] == [op.mac_work for op in fast]
+    assert [op.vector_ops for op in standard] == [op.vector_ops for op in fast]
