@@ -13,7 +13,7 @@ Array = NDArray[np.generic]
 
 
 def open_graph(
-    artifact: Artifact, graph: str = "main", threads: int | None = None
+    artifact: Artifact, graph: str = "main", threads: int | None = None, prepack: bool = True
 ) -> ort.InferenceSession:
     """A session of one graph, for many runs.
 
@@ -21,11 +21,13 @@ def open_graph(
         artifact: as `verify_artifact` or `load_artifact` gave it.
         graph: which of the artifact's graphs.
         threads: of onnxruntime; None takes the manifest's number, 0 leaves it to onnxruntime.
+        prepack: whether kernels may keep weights rearranged, in memory of their own.
 
     Raises:
         InputError: no such graph, or onnxruntime refuses it.
     """
-    session = make_session(artifact.model_path(graph), artifact.manifest.execution, threads)
+    execution = artifact.manifest.execution
+    session = make_session(artifact.model_path(graph), execution, threads, prepack)
     # The session has mapped its files: from here on they cannot change under it.
     artifact.check_unchanged()
     return session

@@ -17,6 +17,7 @@ from graph_ir.errors import InputError
 from graph_ir.text import reason_of
 from runtime.folder import check_digest, check_listing, list_folder, read_listed, read_plain
 from runtime.generation.record import TOKENIZER_FILE
+from runtime.generation.verify import check_decoder
 from runtime.manifest import (
     MANIFEST_FILE,
     MAX_MANIFEST_BYTES,
@@ -154,8 +155,6 @@ def _verify(folder: Path, identity: Identity) -> Artifact:
         )
     decoder = artifact.manifest.decoder
     if decoder is not msgspec.UNSET:
-        from runtime.generation.verify import check_decoder
-
         check_decoder(folder, decoder, TOKENIZER_FILE in artifact.manifest.files)
     return artifact
 

