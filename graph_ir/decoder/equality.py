@@ -60,7 +60,12 @@ class Calls:
             ids_R = tokens_R[start:end]
             feeds = feeds_of(self.inputs, call, ids_R, self.caches, None, self.path)
             feeds.update(held)
-            results = self.execute(feeds)
+            try:
+                results = self.execute(feeds)
+            except InputError as error:
+                raise InputError(
+                    f"{self.path}: {end - start} tokens after {start}: {error}"
+                ) from error
             held = {name: results[output] for name, output in self.next_of.items()}
             logits = results[self.logits]
             if logits.size != (end - start) * logits.shape[-1]:
@@ -86,7 +91,7 @@ def check_equality(model: ir.Model, source: Calls, vocabulary: int, runner: Runn
         got = execute({TOKENS: tokens[None], POSITIONS: np.arange(_TOKENS)})[LOGITS]
     except InputError as error:
         if not source.one_row:
-            raise
+            raise InputError(f"{path}: its normal form: {error}") from error
         raise InputError(
             f"{path}: it takes one token at a time and cannot be widened to several ({error}); "
             "expected a graph whose number of tokens is free"

@@ -29,6 +29,8 @@ _FAINT = 1e-25
 # In multiples of the precision of the source's floats: 1e-5 for float32.
 _TOLERANCE_EPS = 84.0
 _LOUD = 8.0
+# In multiples of the precision: weights that add up to less leave some to a sink.
+_MISSING_EPS = 16.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class AttentionFitter:
         """
         self._check_heads()
         window = near_window(self._flat_weights(_ROWS, _PAST), self._where)
-        sinks_H, slopes_H = self._sinks_and_slopes(window)
+        sinks_H, slopes_H = self._sinks(), self._slopes(window)
         attention = Attention(
             node=self._region.site.node.name or "",
             query_heads=self._heads,
@@ -121,7 +123,8 @@ class AttentionFitter:
         key_KTD = np.zeros((self._kv_heads, past + rows, self._width))
         return self._weights(query_HRD, key_KTD)
 
-    def _sinks_and_slopes(self, window: int) -> tuple[F64 | None, F64 | None]:
+    def _slopes(self, window: int) -> F64 | None:
+        """By how much logits fall with the distance, where they do."""
         length = self._region.room(_SLOPE_POSITIONS)
         weights_HT = self._flat_weights(1, length - 1)[:, 0]
         own_H = weights_HT[:, -1]
@@ -136,19 +139,23 @@ class AttentionFitter:
             slopes_H[head] = (far_T @ bias_T) / max(1.0, float(far_T @ far_T))
         tolerance = _TOLERANCE_EPS * self._precision
         sloped = bool((np.abs(slopes_H) * _SLOPE_POSITIONS > tolerance).any())
+        return self._snap.slopes(slopes_H) if sloped else None
+
+    def _sinks(self) -> F64 | None:
+        """What of the weights of very few positions is missing."""
+        past = 0 if self._region.site.key_cache is None else 1
+        weights_HT = self._flat_weights(1, past)[:, 0]
         left_H = 1.0 - weights_HT.sum(axis=-1)
-        sinks_H = None
-        if (np.abs(left_H) > tolerance).any():
-            if (left_H <= 0).any():
-                raise InputError(
-                    f"{self._where}: its weights add up to {1 - left_H.min():.6g}, expected at "
-                    "most 1"
-                )
-            near = self._flat_weights(1, 0 if self._region.site.key_cache is None else 1)
-            near_HT = near[:, 0]
-            sinks_H = np.log((1.0 - near_HT.sum(axis=-1)) / near_HT[:, -1])
-            sinks_H = self._snap.per_head(sinks_H)
-        return sinks_H, self._snap.slopes(slopes_H) if sloped else None
+        missing = _MISSING_EPS * self._precision
+        if (left_H < -missing).any():
+            raise InputError(
+                f"{self._where}: its weights add up to {1 - left_H.min():.6g}, expected at most 1"
+            )
+        if (left_H <= missing).all():
+            return None
+        clear_H = np.maximum(left_H, self._precision / 4)
+        measured_H = np.log(clear_H / weights_HT[:, -1])
+        return self._snap.per_head(measured_H, 4 * self._precision / clear_H)
 
     def _scale_and_softcap(self, slopes_H: F64 | None) -> tuple[float, float]:
         """From the logits of products `reach / 2` and `reach`, next to one of zero."""

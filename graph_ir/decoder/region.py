@@ -15,6 +15,8 @@ from graph_ir.compression.method import Runner
 from graph_ir.decoder.head_layout import HeadLayout
 from graph_ir.decoder.site import Site
 from graph_ir.decoder.source import Array, CacheInput, Call, feeds_of
+from graph_ir.errors import InputError
+from graph_ir.node_forms import describe_node
 from graph_ir.onnx_values import value_name
 
 F64 = NDArray[np.float64]
@@ -139,7 +141,11 @@ class Region:
                 rest = ((0, 0), (0, room - past), (0, 0))
                 content = np.pad(content, rest, constant_values=_UNUSED)
             self._put(feeds, cache.held, held, content)
-        result = self._execute(feeds)[value_name(self._output)]
+        try:
+            result = self._execute(feeds)[value_name(self._output)]
+        except InputError as error:
+            where = f"{self._path}: {describe_node(self.site.node)}"
+            raise InputError(f"{where}: {rows} rows after {past} positions: {error}") from error
         return np.asarray(layouts.output.read(result), np.float64)
 
     def _put(

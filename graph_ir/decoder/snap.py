@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 
-# In multiples of the floats' precision.
-_NEAR_EPS = 64.0
+_NEAR = 8e-6
+# In multiples of the floats' precision, where that is coarser.
+_NEAR_EPS = 2.0
 _NEAR_SLOPE = 1e-4
 _NEAR_CAP = 1e-3
 _LARGEST = 4096
@@ -24,7 +25,7 @@ class Snap:
     """
 
     def __init__(self, graph: ir.Graph, precision: float) -> None:
-        self._near = _NEAR_EPS * precision
+        self._near = max(_NEAR, _NEAR_EPS * precision)
         self._vectors: list[F64] = []
         for value in graph.initializers.values():
             tensor = value.const_value
@@ -32,6 +33,12 @@ class Snap:
                 continue
             self._vectors.append(np.asarray(tensor.numpy(), np.float64).reshape(-1))
         self._numbers = [float(vector[0]) for vector in self._vectors if len(vector) == 1]
+        self._numbers += [
+            attribute.as_float()
+            for node in graph
+            for attribute in node.attributes.values()
+            if attribute.type is ir.AttributeType.FLOAT
+        ]
 
     def scale(self, measured: float, width: int) -> float:
         """A scale of products of queries and keys of some width."""
@@ -47,13 +54,13 @@ class Snap:
         known += [1.0 / number for number in known]
         return _nearest(measured, known, max(self._near, _NEAR_CAP))
 
-    def per_head(self, measured_H: F64) -> F64:
-        """One number for each head."""
+    def per_head(self, measured_H: F64, error_H: F64) -> F64:
+        """One number for each head, measured with some error."""
         for vector in self._vectors:
             if len(vector) != len(measured_H):
                 continue
-            allowed = 4 * self._near * np.maximum(1.0, np.abs(vector))
-            if (np.abs(vector - measured_H) <= allowed).all():
+            allowed_H = 4 * self._near * np.maximum(1.0, np.abs(vector)) + error_H
+            if (np.abs(vector - measured_H) <= allowed_H).all():
                 return vector
         return np.asarray(measured_H.astype(np.float32), np.float64)
 
@@ -62,7 +69,8 @@ class Snap:
         heads = len(measured_H)
         powers = 2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)
         for vector in [*self._vectors, *(-vector for vector in self._vectors), powers]:
-            if len(vector) == heads and np.allclose(vector, measured_H, rtol=_NEAR_SLOPE, atol=0):
+            near = max(_NEAR_SLOPE, self._near)
+            if len(vector) == heads and np.allclose(vector, measured_H, rtol=near, atol=0):
                 return vector
         return np.asarray(measured_H.astype(np.float32), np.float64)
 

@@ -12,8 +12,8 @@ from graph_ir.errors import InputError
 
 F64 = NDArray[np.float64]
 
-# Floats of one probe at most: keys and values of a few hundred megabytes.
-_MAXIMUM_FLOATS = 1 << 26
+# Floats of one probe at most: keys and values of some hundred megabytes.
+_MAXIMUM_FLOATS = 1 << 25
 _SMALLEST = 3
 
 
@@ -56,7 +56,8 @@ def far_window(region: Region, where: str) -> int:
     """The window where it is longer, 0 where there is none.
 
     Nothing is known about how long it may be but the integers in the mask's arithmetic and the
-    sides of its tables, so these are tried.
+    sides of its tables, so these are tried, as far as keys and values of such a length are no
+    burden: a window that is longer still counts as none.
 
     Raises:
         InputError: as for `near_window`.
@@ -64,10 +65,17 @@ def far_window(region: Region, where: str) -> int:
     layouts = region.layouts
     floats = layouts.key.heads * (layouts.key.width + layouts.value.width)
     longest = min(_MAXIMUM_FLOATS // floats, region.room(1 << 30))
-    hints = [hint + 2 for hint in _hints(region.graph) if hint + 2 <= longest]
-    length = max(hints, default=0)
-    if length <= _SMALLEST:
-        return 0
+    hints = {hint + 2 for hint in _hints(region.graph) if hint + 2 <= longest}
+    for length in sorted(hints, reverse=True):
+        try:
+            _seen(region, length, [length - 1])
+        except InputError:
+            continue  # longer than the tables of its mask
+        return _window_within(region, length, where) if length > _SMALLEST else 0
+    return 0
+
+
+def _window_within(region: Region, length: int, where: str) -> int:
     first = _first_seen(region, length)
     if first == 0:
         return 0

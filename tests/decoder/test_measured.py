@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from egrl.compression.runner import OnnxRuntimeRunner
 from graph_ir.decoder.read import read_decoder
-from tests.decoder.families import qwen2
+from tests.decoder.families import FAMILIES, VOCABULARY, qwen2
 from tests.decoder.mixed_source import mixed_source
-from tests.decoder.test_families import assert_equal_logits
+from tests.decoder.stepping import step_by_step
+from tests.decoder.test_families import assert_equal_logits, normal_logits
 from tests.decoder.tiny import alibi_slopes
 
 reals = st.floats(-3.0, 3.0, width=32)
@@ -80,3 +81,34 @@ def test_reading_twice_gives_the_same_bytes(folder):
         ir.serde.serialize_model(read_decoder(path, OnnxRuntimeRunner()).model) for _ in range(2)
     )
     assert first.SerializeToString() == second.SerializeToString()
+
+
+@pytest.mark.parametrize("family", ["qwen2", "gpt-oss"])
+def test_half_precision_sources(family, folder):
+    path = folder / "half.onnx"
+    onnx.save(halved(FAMILIES[family](seed=4).model()), path)
+    decoder = read_decoder(path, OnnxRuntimeRunner())
+    assert decoder.model.graph.outputs[0].dtype is ir.DataType.FLOAT
+    assert [a.scale for a in decoder.layers] == pytest.approx([8**-0.5] * 2, rel=1e-3)
+    tokens = np.random.default_rng(3).integers(0, VOCABULARY, 60)
+    expected = step_by_step(path, tokens).astype(np.float32)
+    difference = np.abs(normal_logits(decoder, tokens) - expected).max()
+    assert difference < 0.02 * np.ptp(expected)
+
+
+def halved(model):
+    """A model whose floats are float16."""
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            limits = np.finfo(np.float16)
+            array = np.clip(onnx.numpy_helper.to_array(tensor), limits.min, limits.max)
+            name = tensor.name
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float16), name))
+    for value in [*model.graph.input, *model.graph.output]:
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.i == onnx.TensorProto.FLOAT:
+                attribute.i = onnx.TensorProto.FLOAT16
+    return model
