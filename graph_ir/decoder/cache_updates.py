@@ -11,7 +11,7 @@ _VIEWS = frozenset(
     {"Transpose", "Reshape", "Unsqueeze", "Squeeze", "Expand", "Identity", "Cast", "Tile"}
 ) | frozenset({"Gather", "Slice", "Split", "Mul", "Div", "Concat"})
 _WRITES = frozenset({"ScatterND", "ScatterElements", "TensorScatter"})
-_TO_INPUT = frozenset({"Transpose", "Cast", "Identity"})
+_TO_INPUT = frozenset({"Transpose", "Cast", "Identity", "Gather", "Split"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Cache:
         past: the graph input.
         axis: of its positions, in the graph input.
         held: `past` as the update reads it.
-        held_axis: of its positions.
+        held_axis: of its positions, from the end where it is negative.
         new: what is appended or written.
-        new_axis: of its positions.
+        new_axis: likewise.
         present: what the cache is afterwards.
         grows: whether the update appends.
     """
@@ -87,20 +87,29 @@ def uncached_rows(value: ir.Value) -> ir.Value:
 
 
 def input_behind(held: ir.Value, axis: int) -> tuple[ir.Value, int] | None:
-    """The graph input that a value is a permutation of, and the place of an axis in it."""
+    """The graph input that a value is taken from as it is, and the place of an axis in it.
+
+    Between them axes may be permuted, and keys be told from values that share one input.
+    """
     past = held
-    permutations: list[tuple[int, ...]] = []
+    steps: list[ir.Node] = []
     while (producer := past.producer()) is not None:
         if op_key(producer) not in _TO_INPUT or producer.inputs[0] is None:
             return None
-        if op_key(producer) == "Transpose":
-            permutations.append(tuple(producer.attributes.get_ints("perm", ())))
+        steps.append(producer)
         past = producer.inputs[0]
     if not past.is_graph_input() or past.shape is None or len(past.shape) < 3:
         return None
-    outer = axis % len(past.shape)
-    for permutation in permutations:
-        outer = permutation[outer]
+    outer = axis % (len(past.shape) - sum(op_key(step) == "Gather" for step in steps))
+    for step in steps:
+        if op_key(step) == "Transpose":
+            outer = tuple(step.attributes.get_ints("perm", ()))[outer]
+        elif op_key(step) == "Gather":
+            picked = step.attributes.get_int("axis", 0)
+            index = step.inputs[1]
+            if picked != 0 or index is None or not is_number(index):
+                return None
+            outer += 1
     return past, outer
 
 
@@ -123,6 +132,4 @@ def _cache(
     if found is None or held is None or new is None:
         return None
     past, outer = found
-    assert past.shape is not None, past
-    own = axis % len(past.shape)
-    return Cache(past, outer, held, own, new, own, node.outputs[0], grows)
+    return Cache(past, outer, held, axis, new, axis, node.outputs[0], grows)

@@ -49,20 +49,24 @@ def pair_outputs(graph: ir.Graph, sites: Sequence[Site], path: str) -> Outputs:
             with and without caches, and outputs none or several of which may be the logits.
     """
     caches: dict[ir.Value, Cache] = {}
+    whole: dict[ir.Value, Cache] = {}
     kept: set[ir.Value] = set()
     for site in sites:
         for cache, new in ((site.key_cache, site.key), (site.value_cache, site.value)):
             if cache is not None:
-                caches[cache.present] = cache
+                caches[cache.present] = whole[cache.past] = cache
             kept.update(_behind(new))
     next_of: dict[str, ir.Value] = {}
     others: list[ir.Value] = []
     cached = bool(caches)
     for output in graph.outputs:
-        found = next((caches[value] for value in _behind(output) if value in caches), None)
+        chain = _behind(output)
+        found = next((caches[value] for value in chain if value in caches), None)
+        # A fused cache is appended to as a whole: behind it is the input itself.
+        found = found or next((whole[value] for value in chain if value in whole), None)
         if found is not None:
             next_of.setdefault(value_name(found.past), output)
-        elif any(value in kept for value in _behind(output)):
+        elif any(value in kept for value in chain):
             if cached:
                 raise InputError(
                     f"{path}: cache output {quoted(output.name or '')} has no input that it "

@@ -73,6 +73,8 @@ def observe(
     wanted = [*shapes, *graph.outputs]
     for site in sites:
         wanted += [site.query, site.key, site.value, site.node.outputs[0]]
+        both = (site.key_cache, site.value_cache)
+        wanted += [cache.held for cache in both if cache is not None]
     computed = dict.fromkeys(v for v in wanted if v.producer() is not None)
     execute = open_source(runner, model, tuple(computed), path)
 
@@ -152,10 +154,10 @@ def _held(
     if cache is None:
         return None
     shape = list(seen.results[0][value_name(cache.past)].shape)
-    axis = cache.held_axis
+    axis = cache.held_axis % len(shape)
     if op_key(site.node) in READERS:
         return HeadLayout("HRW", (1, new.heads, -1, new.width), new.heads, new.width)
-    if len(shape) == len(new.shape) and cache.held is not cache.past:
-        # Only a permutation lies between: the update gives both the same layout.
+    if cache.held is not cache.past:
+        # What is appended has the layout of what it is appended to.
         return HeadLayout(new.kind, new.shape, new.heads, new.width)
     return layout_of(tuple(shape), axis, shape[axis], new.width, new.heads, where)

@@ -19,6 +19,7 @@ from graph_ir.decoder.emit import Emitter
 from graph_ir.decoder.equality import Calls, check_equality
 from graph_ir.decoder.extents import detach_shapes
 from graph_ir.decoder.fit import AttentionFitter, Fitted
+from graph_ir.decoder.fused_caches import part_fused_caches
 from graph_ir.decoder.observe import Observation, layouts_of, observe, open_source
 from graph_ir.decoder.op_forms import check_operators, packs_something, spread_operators
 from graph_ir.decoder.positions import replace_positions
@@ -59,6 +60,7 @@ def read_decoder(path: Path, runner: Runner) -> Decoder:
     if packs_something(graph):
         original = open_source(runner, model, graph.outputs, where)
         spread_operators(graph, positions, where)
+    part_fused_caches(graph)
     sites = find_sites(graph, tokens, where)
     if not sites:
         raise InputError(

@@ -161,7 +161,7 @@ def _cache_shape(value: ir.Value, call: Call, cache: CacheInput, path: str) -> t
             shape.append(call.past if cache.grows else room)
         elif isinstance(extent, int):
             shape.append(extent)
-        elif axis == 0 and len(value.shape) > 2:
+        elif axis == 0 or "batch" in str(extent):
             shape.append(1)
         else:
             raise InputError(

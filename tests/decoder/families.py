@@ -332,6 +332,72 @@ def gpt_oss(seed=0, window=9):
     return g.finish(g.rms_norm(x))
 
 
+def bigcode(seed=0):
+    """One head whose keys and values lie side by side in one cache [batch, positions, 16]."""
+    g = Source(17, seed, kv_heads=1)
+    g.input("attention_mask", ["batch", "total"], INT64)
+    g.input("position_ids", ["batch", "seq"], INT64)
+    for layer in range(LAYERS):
+        g.input(f"past_key_values.{layer}", ["batch", "past", 16])
+    past = g.dim("past_key_values.0", 1)
+    total = g.op("Add", past, g.dim("input_ids", 1))
+    mask = g.causal_mask(g.op("Range", past, total, g.scalar(1)), total)
+    table = g.const(g.random.standard_normal((300, WIDTH)).astype(np.float32), "wpe")
+    x = g.op("Add", g.embed(), g.op("Gather", table, "position_ids", axis=0))
+    for layer in range(LAYERS):
+        fused = g.linear(g.layer_norm(x), WIDTH, WIDTH + 16, bias=True)
+        query, new = g.op("Split", fused, g.ints(WIDTH, 16), outputs=2, axis=2)
+        past, out = f"past_key_values.{layer}", f"present.{layer}"
+        both = g.op("Concat", past, new, axis=-2, out=out)
+        key, value = g.op("Split", both, g.ints(8, 8), outputs=2, axis=-1)
+        batch, rows = g.extent(query, 0), g.extent(query, 1)
+        heads = g.op("Reshape", query, g.op("Concat", batch, rows, g.ints(4, 8), axis=0))
+        heads = g.op("Transpose", heads, perm=[0, 2, 1, 3])
+        turned = g.op("Unsqueeze", g.op("Transpose", key, perm=[0, 2, 1]), g.ints(1))
+        scores = g.op("Mul", g.op("MatMul", heads, turned), g.real(8**-0.5))
+        weights = g.op("Softmax", g.op("Add", scores, mask), axis=-1)
+        mixed = g.op("MatMul", weights, g.op("Unsqueeze", value, g.ints(1)))
+        x = g.op("Add", x, g.linear(g.merge_heads(mixed), WIDTH, WIDTH, bias=True))
+        x = g.op("Add", x, g.mlp(g.layer_norm(x)))
+    g.op("MatMul", g.layer_norm(x), g.weight(WIDTH, VOCABULARY), out="logits")
+    g.output("logits", ["batch", "seq", VOCABULARY])
+    for layer in range(LAYERS):
+        g.output(f"present.{layer}", ["batch", "total", 16])
+    return g
+
+
+def stacked(seed=0):
+    """GPT-2 as its first exporters wrote it: one cache [2, batch, heads, positions, width]."""
+    g = Source(17, seed)
+    for layer in range(LAYERS):
+        g.input(f"past_key_values.{layer}", [2, "batch", 4, "past", 8])
+    past = g.dim("past_key_values.0", 3)
+    total = g.op("Add", past, g.dim("input_ids", 1))
+    rows = g.op("Range", past, total, g.scalar(1))
+    table = g.const(g.random.standard_normal((300, WIDTH)).astype(np.float32), "wpe")
+    positions = g.op("Unsqueeze", rows, g.ints(0))
+    x = g.op("Add", g.embed(), g.op("Gather", table, positions, axis=0))
+    mask = g.causal_mask(rows, total, padding=False)
+    for layer in range(LAYERS):
+        fused = g.linear(g.layer_norm(x), WIDTH, 3 * WIDTH, bias=True)
+        parts = g.op("Split", fused, g.ints(WIDTH, WIDTH, WIDTH), outputs=3, axis=2)
+        query, key, value = (g.split_heads(part, 4) for part in parts)
+        both = []
+        for at, new in enumerate((key, value)):
+            held = g.op("Gather", f"past_key_values.{layer}", g.scalar(at), axis=0)
+            both.append(g.op("Concat", held, new, axis=-2))
+        mixed = g.merge_heads(g.attend(query, *both, mask))
+        wide = [g.op("Unsqueeze", part, g.ints(0)) for part in both]
+        g.op("Concat", *wide, axis=0, out=f"present.{layer}")
+        x = g.op("Add", x, g.linear(mixed, WIDTH, WIDTH, bias=True))
+        x = g.op("Add", x, g.mlp(g.layer_norm(x)))
+    g.op("MatMul", g.layer_norm(x), g.weight(WIDTH, VOCABULARY), out="logits")
+    g.output("logits", ["batch", "seq", VOCABULARY])
+    for layer in range(LAYERS):
+        g.output(f"present.{layer}", [2, "batch", 4, "total", 8])
+    return g
+
+
 FAMILIES = {
     "gpt2": gpt2,
     "qwen2": qwen2,
@@ -340,4 +406,6 @@ FAMILIES = {
     "bloom": bloom,
     "gemma": gemma,
     "gpt-oss": gpt_oss,
+    "multi-query-fused": bigcode,
+    "gpt2-stacked": stacked,
 }
