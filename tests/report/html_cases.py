@@ -3,10 +3,12 @@
 import dataclasses
 import functools
 
+import msgspec
 import numpy as np
 
 from accelerator_sim.plan_builder import build_plan
 from accelerator_sim.problem import PlacementProblem, build_problem
+from accelerator_sim.report import CacheReport, CacheTierRow, ContextRow
 from accelerator_sim.report_case import Advice, ReportCase
 from accelerator_sim.targets import load_target
 from egrl.bench.random_graphs import random_workload
@@ -54,6 +56,22 @@ def _place(problem: PlacementProblem, placer: str) -> PlacerResult | None:
         return PLACERS[placer]().place(problem, Budget(evaluations=1), np.random.default_rng(0))
     except UnmetRequirementError:
         return None
+
+
+def decoder_case() -> ReportCase:
+    """A case whose report has caches; the last memory is never overflowed."""
+    case = html_case(2, 40)
+    caches = CacheReport(
+        context=2048,
+        cache_bytes=26 << 20,
+        full_bytes=45 << 20,
+        contexts=[ContextRow(held, 3.6e-3 + 2e-7 * held, 22_000 * held) for held in (128, 2048)],
+        tiers=[
+            CacheTierRow(tier.name, 1 << 20, 1000 - k, None if k == 2 else 2000 - k)
+            for k, tier in enumerate(case.report.tiers)
+        ],
+    )
+    return dataclasses.replace(case, report=msgspec.structs.replace(case.report, caches=caches))
 
 
 @functools.lru_cache(maxsize=16)

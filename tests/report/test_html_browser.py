@@ -12,7 +12,7 @@ import pytest
 
 from accelerator_sim.html import report_html
 from accelerator_sim.units import bytes_text, joules_text, percent_text, seconds_text
-from tests.report.html_cases import HOSTILE, html_case
+from tests.report.html_cases import HOSTILE, decoder_case, html_case
 
 WITHOUT = "EGRL_NO_BROWSER"
 """Set to 1 on a machine without Chromium; the tests are then skipped, with a reason."""
@@ -25,6 +25,7 @@ PAGES = {
     "one": lambda: [html_case(2, 40)],
     "two": lambda: [html_case(8), html_case(8, placer="all-outermost")],
     "hostile": lambda: [html_case(3, hostile=True), html_case(3)],
+    "decoder": lambda: [decoder_case()],
     "ethos": lambda: [html_case(1, target="ethos-u65-512", bound=False)],
 }
 
@@ -111,6 +112,17 @@ def test_every_section_is_drawn_without_a_complaint(browser, pages, name):
     assert len(drawn) >= 6
     assert min(drawn) > 10_000
     assert complaints(browser) == []
+
+
+def test_caches_have_a_curve_and_tables_where_there_are_some(browser, pages):
+    opened(browser, pages["decoder"])
+    assert column(browser, "A token by length", "Positions held") == ["128", "2,048"]
+    assert column(browser, "Caches by memory", "Overflows by all of them beyond") == [
+        "2,000", "1,999", "never"
+    ]  # fmt: skip
+    assert browser.execute_script("return !!document.querySelector('#caches canvas')")
+    opened(browser, pages["one"])
+    assert texts(browser, "#caches") == []
 
 
 def test_the_headline_shows_the_numbers_of_the_report_file(browser, pages):

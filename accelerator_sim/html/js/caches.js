@@ -26,6 +26,7 @@ function caches(main, one) {
     { label: "Tokens a second", num: true, value: function (row) { return 1 / row.latency_s; }, show: function (row) { return number(1 / row.latency_s); } },
     { label: "Read of the caches", num: true, value: function (row) { return row.read_bytes; }, show: function (row) { return bytes(row.read_bytes); } }
   ], data.contexts, {});
+  box.append(el("p", { class: "about", text: "How long a sequence may be before its caches, were they alone there, would overflow each memory:" }));
   table(box, "Caches by memory", [
     { label: "Memory", value: function (row) { return row.name; }, show: function (row) { return row.name; } },
     { label: "Holds", num: true, value: function (row) { return row.cache_bytes; }, show: function (row) { return bytes(row.cache_bytes); } },
