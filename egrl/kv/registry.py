@@ -17,13 +17,6 @@ def _razor() -> KvMethod:
     return Razor()
 
 
-def _trim() -> KvMethod:
-    """Razor under a budget of bytes: few retrieval heads, wide windows, no mean."""
-    from egrl.kv.methods.trim import Trim
-
-    return Trim()
-
-
 def _fitted() -> KvMethod:
     """Each head a window of its own, where bytes take away the most measured error."""
     from egrl.kv.methods.fitted import Fitted
@@ -68,7 +61,6 @@ def _full() -> KvMethod:
 
 KV_METHODS: dict[str, Callable[[], KvMethod]] = {
     "razor": _razor,
-    "trim": _trim,
     "fitted": _fitted,
     "no-compensation": _no_compensation,
     "random-heads": _random_heads,

@@ -133,6 +133,19 @@ def test_retrieval_heads_come_first_and_may_take_more_than_there_is():
         Fitted().layout(tiny_decoder(layers=2, windows=(4, 0)), 512, scores)
 
 
+def test_retrieval_heads_take_no_more_than_half_of_the_budget():
+    decoder = tiny_decoder(layers=10)
+    errors = HeadErrors(SHARES, (((0.0,) * len(SHARES),) * 2,) * 10)
+    scores = HeadProbe(((0.0, 0.0),) * 10, tuple((float(i), 0.5) for i in range(10)), errors=errors)
+    for budget, heads in ((0.2, 1), (0.4, 2), (1.0, 3)):
+        method = Fitted(kv_budget=budget, echo=0.0, window=8)
+        layout = method.layout(decoder, 400, scores)
+        whole = [head for head, what in kept(layout).items() if what == (0, 0, False)]
+        assert whole == [(9, 0), (8, 0), (7, 0)][:heads][::-1]
+        assert layout_share(decoder, layout) <= budget
+    assert not any(what[2] for what in kept(layout).values())
+
+
 def test_made_up_text_ends_as_the_model_samples_it():
     decoder = tiny_decoder(layers=1)
     runner = OnnxRuntimeRunner()

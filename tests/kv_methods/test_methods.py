@@ -9,7 +9,6 @@ from egrl.kv.methods.no_compensation import NoCompensation
 from egrl.kv.methods.random_heads import RandomHeads
 from egrl.kv.methods.razor import Razor
 from egrl.kv.methods.streaming import Streaming
-from egrl.kv.methods.trim import Trim
 from egrl.kv.probe import HeadProbe
 from egrl.kv.rank import best_heads, retrieval_heads
 from egrl.kv.registry import KV_METHODS, NOT_BUILT, is_kv_spec, kv_method
@@ -191,20 +190,6 @@ def test_with_alibi_each_head_has_the_widest_window_of_its_queries():
     # (6 + 11.513) / 0.5, 11.513 / 0.25; 11.513 / 0.125, (2 + 11.513) / 0.0625
     assert kept(layout) == {(0, 0): (47, 0, False), (0, 1): (217, 0, False)}
     assert kept(Razor(epsilon=0.1).layout(decoder, 512, probe))[0, 0] == (17, 0, False)
-
-
-def test_trim_gives_retrieval_heads_a_quarter_of_the_room():
-    decoder = tiny_decoder(layers=10, kv_heads=2)
-    probe = HeadProbe(((0.0, 0.0),) * 10, tuple((float(i), 0.5) for i in range(10)))
-    for budget, heads in ((0.4, 1), (0.8, 2), (1.0, 3)):
-        method = Trim(kv_budget=budget, echo=0.0)
-        layout = method.layout(decoder, 400, probe)
-        found = kept(layout)
-        whole = [head for head, what in found.items() if what == (0, 0, False)]
-        assert whole == [(9, 0), (8, 0), (7, 0)][:heads][::-1]
-        assert not any(compensation for _, _, compensation in found.values())
-        assert layout_share(decoder, layout) <= budget
-    assert kept(Trim(kv_budget=0, window=7).layout(decoder, 400, probe))[0, 0] == (7, 4, False)
 
 
 @pytest.mark.parametrize("name", NOT_BUILT)

@@ -1,6 +1,6 @@
-"""A decoder that is nothing but one attention, its queries, keys and values read from tables."""
+"""A decoder that is nothing but attention, its queries, keys and values read from tables."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -40,8 +40,18 @@ def draw_tables(attention: Attention, tokens: int, seed: int = 0) -> Tables:
     )
 
 
-def attention_decoder(attention: Attention, tables: Tables) -> Decoder:
-    """The decoder; logits are what the heads attended to, [1, rows, query heads x value width]."""
+def attention_decoder(attention: Attention, tables: Tables, layers: int = 1) -> Decoder:
+    """The decoder; logits are what the heads attended to, [1, rows, query heads x value width].
+
+    Args:
+        attention: of every layer.
+        tables: what it reads.
+        layers: side by side; what they attended to is added up.
+    """
+    found = tuple(
+        replace(attention, node=attention.node if index == 0 else f"{attention.node}.{index}")
+        for index in range(layers)
+    )
     writer = Writer("one.", _OPSET)
     tokens = _input(TOKENS, [1, ROWS])
     parts = []
@@ -50,10 +60,14 @@ def attention_decoder(attention: Attention, tables: Tables) -> Decoder:
         parts.append(writer.op("Transpose", rows, attributes={"perm": [0, 2, 1, 3]}))
     if tables.sinks is not None:
         parts.append(writer.constant(tables.sinks))
-    node = attention_node(attention, 0, *parts)
-    node.outputs[0].name = "attended"
-    writer.nodes.append(node)
-    turned = writer.op("Transpose", node.outputs[0], attributes={"perm": [0, 2, 1, 3]})
+    attended = None
+    for index, layer in enumerate(found):
+        node = attention_node(layer, index, *parts)
+        node.outputs[0].name = f"attended.{index}"
+        writer.nodes.append(node)
+        own = node.outputs[0]
+        attended = own if attended is None else writer.op("Add", attended, own)
+    turned = writer.op("Transpose", attended, attributes={"perm": [0, 2, 1, 3]})
     width = attention.query_heads * attention.value_width
     logits = writer.reshape(turned, [0, 0, width])
     logits.name = LOGITS
@@ -67,7 +81,7 @@ def attention_decoder(attention: Attention, tables: Tables) -> Decoder:
     )
     model = ir.Model(graph, ir_version=10)
     carry_functions(model)
-    return Decoder(model, (attention,), width, 0, "one attention", "")
+    return Decoder(model, found, width, 0, "one attention", "")
 
 
 def _input(name: str, extents: list[int | str]) -> ir.Value:

@@ -35,7 +35,6 @@ FLOAT_FACTOR = 2
 
 _PRUNING = {
     "fitted": ("fitted", "", False),
-    "trim": ("trim", "", False),
     "razor": ("razor", "induction=0.14,echo=0.01", False),
     "no-compensation": ("no-compensation", "induction=0.14,echo=0.01", True),
     "random-heads": ("random-heads", "induction=0.14,echo=0.01", True),

@@ -1,4 +1,4 @@
-"""What is timed: one layer's attention of two shapes, and SmolLM2 itself."""
+"""What is timed: layers of attention of two shapes, and SmolLM2 itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +22,8 @@ from runtime.session import make_session
 WINDOW, SINKS = 1024, 4
 CHUNK = 128
 MODEL = "smollm2-decode"
+LAYERS = 4
+"""Of a shape: what is computed once in a step counts for all layers of a model, not for one."""
 _TOKENS = 17
 
 
@@ -69,12 +71,12 @@ VARIANTS: dict[str, Callable[[int], tuple[HeadGroup, ...]]] = {
 
 
 def layer_decoder(shape: Shape) -> Decoder:
-    """A decoder that is one attention of a shape, with random rows."""
+    """A decoder that is attentions of a shape, with random rows."""
     scale = float(shape.width**-0.5)
     attention = Attention(
         "attention", shape.query_heads, shape.kv_heads, shape.width, shape.width, scale
     )
-    return attention_decoder(attention, draw_tables(attention, _TOKENS))
+    return attention_decoder(attention, draw_tables(attention, _TOKENS), LAYERS)
 
 
 def whole_decoder(folder: Path) -> Decoder:
@@ -85,12 +87,13 @@ def whole_decoder(folder: Path) -> Decoder:
 def layout_of(decoder: Decoder, variant: str, context: int) -> KvLayout:
     """What a variant keeps.
 
-    Of a whole model every other layer has a head that keeps everything: of 3 KV heads a sixth.
+    Of SmolLM2 every other layer has a head that keeps everything: of 3 KV heads a sixth. Layers of
+    a shape have one each.
     """
     layers = []
     for index, attention in enumerate(decoder.layers):
         groups = VARIANTS[variant](attention.kv_heads)
-        if index % 2 and variant != REFERENCE and groups[-1].window:
+        if index % 2 and len(decoder.layers) > LAYERS and groups[-1].window:
             groups = (replace(groups[-1], heads=tuple(range(attention.kv_heads))),)
         layers.append(groups)
     return KvLayout(context, tuple(layers))

@@ -14,20 +14,26 @@ from egrl.kv.allot import Choice, allot
 from egrl.kv.budget import full_bytes, layout_bytes
 from egrl.kv.errors import HeadErrors
 from egrl.kv.method import ALL, Kept, given_probe
-from egrl.kv.methods.trim import Trim
+from egrl.kv.methods.razor import Razor
 from egrl.kv.probe import HeadProbe, check_heads
 from egrl.kv.rank import Head, retrieval_heads
 from graph_ir.decoder.decoder import Decoder
 from graph_ir.errors import InputError, UnmetRequirementError
 from graph_ir.kv.layout import KvLayout
 
+_FLOAT16_BITS = 16
+
 
 @dataclass(frozen=True, slots=True)
-class Fitted(Trim):
+class Fitted(Razor):
     """A budget shared out over the heads by the error that their windows cause.
 
     Attributes:
+        part: of the positions that there is room for, what retrieval heads take at most.
         window: narrowest window of a head; a step of the prompt has no more rows.
+        compensation: whether the mean of what is dropped is kept.
+        induction: most that is kept for induction scores, as a share of all KV heads.
+        kv_budget: share of the full float16 bytes; 0 for all of them.
         text: `.npy` file with the tokens of a text to measure on; made up where empty.
     """
 
@@ -35,6 +41,8 @@ class Fitted(Trim):
     part: ClassVar[float] = 0.5
     needs_errors: ClassVar[bool] = True
     window: int = 128
+    compensation: bool = False
+    kv_budget: float = 0.3
     text: str = ""
 
     def layout(self, decoder: Decoder, context: int, probe: HeadProbe | None) -> KvLayout:
@@ -52,7 +60,7 @@ class Fitted(Trim):
             raise InputError(
                 f"{self.name}: {decoder.source_path}: expected no ALiBi and no sliding windows"
             )
-        within = replace(self, kv_budget=self.kv_budget or 1.0)._within()
+        within = self._within()
         long = retrieval_heads(scores, within.induction, within.echo)
         ladder = self._ladder(context, errors)
         heads = [(i, h) for i, layer in enumerate(decoder.layers) for h in range(layer.kv_heads)]
@@ -86,6 +94,13 @@ class Fitted(Trim):
                 for index, layer in enumerate(decoder.layers)
             ],
         )
+
+    def _within(self) -> "Fitted":
+        """With no more induction heads than there is room for; echo heads are few."""
+        budget = self.kv_budget or 1.0
+        room = budget * _FLOAT16_BITS * 2 / (self.key + self.value)
+        share = max(0.0, min(self.induction, self.part * room - self.echo))
+        return replace(self, kv_budget=budget, induction=share)
 
     def _ladder(self, context: int, errors: HeadErrors) -> list[Kept]:
         """Windows to choose from, rising."""
