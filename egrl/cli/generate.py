@@ -84,9 +84,8 @@ def command(args: argparse.Namespace) -> int:
     before = len(sequence.tokens)
     pieces = _pieces(generator, sequence, prompt, args.max_tokens, sampling)
     prompted = len(sequence.tokens)
-    said, moments = [], [time.perf_counter()]
+    moments = [time.perf_counter()]
     for piece in pieces:
-        said.append(piece)
         moments.append(time.perf_counter())
         if not args.json:
             print(piece, end="", flush=True)
@@ -98,10 +97,11 @@ def command(args: argparse.Namespace) -> int:
     if args.json:
         import msgspec
 
+        texts = generator.tokenizer
         print(
             msgspec.json.encode(
                 {
-                    "text": "".join(said) if generator.tokenizer is not None else None,
+                    "text": None if texts is None else texts.decode(chosen),
                     "tokens": chosen,
                     "prompt_tokens": prompted - before,
                     "finish": sequence.finish,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from graph_ir.errors import InputError
+from runtime.generation.generator import Generator
 from runtime.generation.sampling import Sampling
 from runtime.generation.states import STATES_KEY
 from runtime.generation.tokenizer import parse_tokenizer
@@ -11,10 +12,12 @@ from tests.generation.texts import byte_tokenizer
 from tests.generation.toy import (
     CHUNK,
     CONTEXT,
+    DIGEST,
     EOS,
     VOCABULARY,
     toy_generator,
     toy_greedy,
+    toy_record,
     toy_step,
 )
 
@@ -33,6 +36,22 @@ def test_tokens_are_those_of_the_whole_prompt_read_at_once(generator, length):
     given = list(generator.generate(sequence, PROMPT[:length], 12))
     assert PROMPT[:length] + given == toy_greedy(PROMPT[:length], 12) == sequence.tokens
     assert sequence.finish == ("eos" if given[-1] == EOS else "length")
+
+
+@pytest.mark.parametrize(("length", "chunks"), [(2, 0), (3, 1), (16, 1), (18, 1), (19, 2)])
+def test_a_few_tokens_are_not_worth_a_chunk(monkeypatch, length, chunks):
+    generator = Generator(toy_step(16), toy_step(1), toy_record(chunk=16), None, DIGEST)
+    sequence = generator.start()
+    run, sizes = sequence._prefill.run, []
+    monkeypatch.setattr(
+        sequence._prefill,
+        "run",
+        lambda tokens, past: sizes.append(len(tokens)) or run(tokens, past),
+    )
+    prompt = (PROMPT * 3)[:length]
+    given = list(generator.generate(sequence, prompt, 4))
+    assert prompt + given == toy_greedy(prompt, 4)
+    assert len(sizes) == chunks
 
 
 def test_a_stop_and_a_second_prompt_go_on_where_it_was(generator):
