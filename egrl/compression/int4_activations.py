@@ -2,7 +2,7 @@
 
 An integer array multiplies 4-bit weights with 8-bit activations; it cannot with floats. Products
 take blocked weights of any method. Convolutions, which only bytes can compute, take part here:
-their weights have a scale per output channel.
+their weights have a scale per output channel, and are rounded by GPTQ where that is the method.
 """
 
 import dataclasses
@@ -79,7 +79,9 @@ def quantize_int4(
     sensitive: tuple[str, ...] = ()
     if options.sensitive and bits < SENSITIVE_BITS:
         sensitive = sensitive_convolutions(model, bits, options.sensitive, data)
-    static = quantize_static(model, data, ranges, bits, 0, dict.fromkeys(sensitive, SENSITIVE_BITS))
+    wide = dict.fromkeys(sensitive, SENSITIVE_BITS)
+    feedback = "gptq" in spec.methods
+    static = quantize_static(model, data, ranges, bits, 0, wide, feedback=feedback)
     skipped = {layer.name: layer for layer in (*weights.record.skipped, *static.skipped)}
     done = {layer.name for layer in (*weights.record.layers, *static.layers)}
     record = CompressionRecord(

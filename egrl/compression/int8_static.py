@@ -17,17 +17,21 @@ from graph_ir.compression.convolution import (
     fold_following_additions,
 )
 from graph_ir.compression.convolution_bias import MeanInput, mean_inputs, mean_shift
+from graph_ir.compression.convolution_gptq import round_convolutions
 from graph_ir.compression.grid import F32
 from graph_ir.compression.method import Data
 from graph_ir.compression.qdq import ActivationGrid, Writer
 from graph_ir.compression.qdq_plan import StaticPlan, plan_static
 from graph_ir.compression.qdq_static import emit_static_product, part_from_activation
 from graph_ir.compression.qdq_tensors import quantize_tensors
-from graph_ir.compression.qdq_weights import channel_scale, on_channels
+from graph_ir.compression.qdq_weights import ChannelWeight, channel_scale, on_channels
 from graph_ir.compression.sites import Site, find_sites
 from graph_ir.onnx_values import node_name, op_key, shape_of, value_name
 from graph_ir.passes.rewiring import constant_array
 from runtime.compression import LayerRecord, SkippedRecord
+
+FEEDBACK_BITS = 4
+"""Width at which rounding by GPTQ pays."""
 
 FLOAT = 0
 """Bits of a layer that stays as it is."""
@@ -55,6 +59,8 @@ def quantize_static(
     convolution_bits: int,
     product_bits: int,
     bits: Mapping[str, int],
+    *,
+    feedback: bool = False,
 ) -> StaticRecord:
     """Makes bytes of a model's tensors, and integers of its weights, in place.
 
@@ -67,6 +73,7 @@ def quantize_static(
         convolution_bits: of convolutions' weights: 4, 7 or 8; 0 leaves them as they are.
         product_bits: likewise of matrix products'.
         bits: instead of these, by name of the node.
+        feedback: round convolutions of 4 bits by GPTQ instead of each entry to the nearest.
 
     Raises:
         InputError: a weight or an activation is not finite.
@@ -80,9 +87,17 @@ def quantize_static(
         model, _plan(model.graph, convolution_bits, product_bits, bits).plan.ranges, data
     )
 
+    rounded: dict[str, ChannelWeight] = {}
+    if feedback:
+        found = _plan(model.graph, convolution_bits, product_bits, bits)
+        narrow = [site for site, width in found.convolutions if width == FEEDBACK_BITS]
+        for site in narrow:
+            convolution_weight(site)  # refuses what is not finite
+        rounded = round_convolutions(model, narrow, FEEDBACK_BITS, data)
+
     def quantize(target: ir.Model, choice: RangeOptions) -> StaticRecord:
         found = _plan(target.graph, convolution_bits, product_bits, bits)
-        return _quantize(target, found, grids_of(seen, choice), data)
+        return _quantize(target, found, grids_of(seen, choice), data, rounded)
 
     if ranges.range == BEST:
         chosen, note = _best_range(model, ranges, data, quantize)
@@ -154,7 +169,11 @@ def _plan(
 
 
 def _quantize(
-    model: ir.Model, found: _Found, grids: Mapping[str, ActivationGrid], data: Data
+    model: ir.Model,
+    found: _Found,
+    grids: Mapping[str, ActivationGrid],
+    data: Data,
+    rounded: Mapping[str, ChannelWeight],
 ) -> StaticRecord:
     graph, plan = model.graph, found.plan
     read = {site.name: value_name(_input(site)) for site, _ in found.convolutions}
@@ -168,7 +187,8 @@ def _quantize(
     layers = []
     for site, bits in found.convolutions:
         name = read[site.name]
-        layers.append(_convolution(writer, site, bits, on[name], means[name]))
+        chosen = rounded.get(site.name)
+        layers.append(_convolution(writer, site, bits, on[name], means[name], chosen))
     layers += [_product(writer, site, bits) for site, bits in found.products]
     for node in found.blocked:
         part_from_activation(writer, node)
@@ -200,12 +220,21 @@ def _input(site: ConvolutionSite) -> ir.Value:
 
 
 def _convolution(
-    writer: Writer, site: ConvolutionSite, bits: int, grid: ActivationGrid, mean: MeanInput
+    writer: Writer,
+    site: ConvolutionSite,
+    bits: int,
+    grid: ActivationGrid,
+    mean: MeanInput,
+    chosen: ChannelWeight | None,
 ) -> LayerRecord:
     weight = convolution_weight(site)
     bias_C = _bias(site)
-    scale_C = bias_safe_scale(channel_scale(weight, 0, bits), bias_C, grid.scale)
-    quantized = on_channels(weight, 0, bits, scale_C)
+    wanted_C = channel_scale(weight, 0, bits) if chosen is None else chosen.scale_C
+    scale_C = bias_safe_scale(wanted_C, bias_C, grid.scale)
+    if chosen is not None and np.array_equal(scale_C, chosen.scale_C):
+        quantized = chosen
+    else:
+        quantized = on_channels(weight, 0, bits, scale_C)
     groups = site.node.attributes.get_int("group", 1)
     bias_C = bias_C - mean_shift(weight, quantized.dequantized(), mean, groups)
     emit_convolution(writer, site, quantized, bias_C, grid)
