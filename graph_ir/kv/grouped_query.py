@@ -77,7 +77,7 @@ def full_told(step: Step, slots: int, alibi: ir.Value | None) -> FullTold:
     assert step.count is not None
     valid_R = writer.op(
         "And",
-        writer.op("GreaterOrEqual", from_R, writer.integers([0])),
+        writer.at_least(from_R, writer.integers([0])),
         writer.op("Less", from_R, step.count),
     )
     return FullTold(

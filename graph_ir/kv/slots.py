@@ -153,7 +153,7 @@ def _windowed(step: Step, geometry: Geometry) -> Places:
     chunk = step.rows > 1
     last = step.past if not chunk else writer.op("Sub", step.past, one)
     order_S = writer.integers(range(-geometry.first, geometry.slots - geometry.first))
-    seen = writer.op("LessOrEqual", order_S, last)
+    seen = writer.at_most(order_S, last)
     position_S = None
     if geometry.seen or geometry.slopes:
         position_S = _positions(step, geometry, last)
@@ -192,7 +192,7 @@ def _slots_of_rows(step: Step, geometry: Geometry) -> ir.Value:
 def _fold(step: Step, kept: ir.Value, before: ir.Value, after: ir.Value) -> ir.Value:
     """Weights [1, N] with which the old means and the entries pushed out make the new means."""
     writer = step.writer
-    pushes_R = writer.op("GreaterOrEqual", step.position_R, kept)
+    pushes_R = writer.at_least(step.position_R, kept)
     if step.valid_R1 is not None:
         valid_R = writer.op("Squeeze", step.valid_R1, writer.integers([1]))
         pushes_R = writer.op("And", pushes_R, valid_R)
@@ -228,7 +228,7 @@ def _positions(step: Step, geometry: Geometry, last: ir.Value) -> ir.Value:
 
 
 def _not_after(step: Step, position_S: ir.Value) -> ir.Value:
-    return step.writer.op("LessOrEqual", position_S, step.position_R1)
+    return step.writer.at_most(position_S, step.position_R1)
 
 
 def _within(step: Step, position_S: ir.Value, seen: int) -> ir.Value:

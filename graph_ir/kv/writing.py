@@ -85,6 +85,17 @@ class Writer:
         """Entries of an axis."""
         return self.op("Gather", value, indices, attributes={"axis": axis})
 
+    def at_least(self, one: ir.Value, other: ir.Value) -> ir.Value:
+        """Where one is not less than the other.
+
+        Before opset 16 ONNX infers no shapes of GreaterOrEqual and LessOrEqual.
+        """
+        return self.op("Not", self.op("Less", one, other))
+
+    def at_most(self, one: ir.Value, other: ir.Value) -> ir.Value:
+        """Where one is not greater than the other."""
+        return self.op("Not", self.op("Greater", one, other))
+
     def reduce(self, op_type: str, value: ir.Value, axis: int) -> ir.Value:
         """A reduction of ReduceMin's kind along an axis, which stays."""
         if self._opset < _AXES_ARE_INPUTS:

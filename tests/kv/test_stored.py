@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from egrl.bench.kv import exactness_model
 from graph_ir.errors import InputError
 from graph_ir.kv.layout import HeadGroup, KvLayout, full_layout
 from graph_ir.kv.step import step_graph
@@ -73,6 +74,12 @@ def test_stored_caches_against_the_twin(bits, form, in_place):
     # A row on the edge between two levels may be rounded to the other one.
     assert np.quantile(error, 0.98) < 1e-5
     assert error.max() < 0.1
+
+
+def test_decoders_of_the_oldest_opset(monkeypatch):
+    monkeypatch.setattr(exactness_model, "_OPSET", 13)
+    for form in ("standard", "onnxruntime"):
+        test_stored_caches_against_the_twin((4, 8), form, True)
 
 
 def test_states_of_fewer_bits():
