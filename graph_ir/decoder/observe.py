@@ -82,7 +82,10 @@ def observe(
         random = np.random.default_rng(call.rows)
         ids = random.integers(0, 2, call.rows)
         feeds = feeds_of(graph.inputs, call, ids, caches, random, path)
-        return feeds | execute(feeds)
+        try:
+            return feeds | execute(feeds)
+        except InputError as error:
+            raise InputError(f"{path}: {call.rows} tokens after {call.past}: {error}") from error
 
     past = 5 if caches else 0
     calls = tuple(

@@ -96,7 +96,9 @@ def _spread_group_query(graph: ir.Graph, node: ir.Node, positions: ir.Value, pat
     for at, count in ((_GQA_QUERY, heads), (_GQA_KEY, kv_heads)):
         value = node.inputs[at]
         assert value is not None, node
-        rotated = rotate_flat(emitter, value, positions, (cos, sin), count, width, interleaved)
+        rotated = rotate_flat(
+            emitter, value, positions, (cos, sin), count, width, interleaved, where
+        )
         node.replace_input_with(at, rotated)
     node.attributes["do_rotary"] = ir.AttrInt64("do_rotary", 0)
     node.replace_input_with(_GQA_COS, None)

@@ -1,6 +1,7 @@
 """Makes a source graph fit to be looked at: one batch, constants as constants, no branches."""
 
 from collections import deque
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from graph_ir.text import quoted
 
 # Larger constants are weights, which stay in the file that they are in.
 _FOLDED_BYTES = 1 << 16
+# Elements of an input, which is made for every call.
+_LARGEST_INPUT = 1 << 28
 _CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 
 
@@ -106,6 +109,12 @@ def _widen(value: ir.Value, path: str) -> None:
     extents: list[int | str | None] = [
         extent if isinstance(extent, int) else extent.value for extent in value.shape
     ]
+    known = [extent for extent in extents if isinstance(extent, int)]
+    if min(known, default=1) < 1 or prod(known) > _LARGEST_INPUT:
+        raise InputError(
+            f"{path}: input {quoted(value.name or '')}: expected extents of 1 or more and at most "
+            f"{_LARGEST_INPUT} elements, got {extents}"
+        )
     meaning = meaning_of(value, path)
     if meaning in (Meaning.TOKENS, Meaning.POSITIONS):
         extents = [*([1] * (len(extents) - 1)), *([ROWS] if extents else [])]

@@ -17,6 +17,7 @@ def rotate_flat(
     heads: int,
     width: int,
     interleaved: bool,
+    where: str,
 ) -> ir.Value:
     """Rotates the heads of `[1, R, H * W]`.
 
@@ -28,11 +29,16 @@ def rotate_flat(
         heads: H.
         width: W, at least 2 F; the channels from 2 F on stay.
         interleaved: whether neighbours are a pair, not the halves of what is rotated.
+        where: for messages.
+
+    Raises:
+        InputError: a table that is none, or one for wider heads.
     """
     pairs = _pairs(tables[0])
     if not 0 < 2 * pairs <= width:
         raise InputError(
-            f"rotation table {tables[0].name}: expected at most {width // 2} columns, got {pairs}"
+            f"{where}: rotation table {tables[0].name}: expected at most {width // 2} columns, got "
+            f"{pairs}"
         )
     split_last = [ir.AttrInt64("axis", -1)]
     cos_R1F, sin_R1F = (
