@@ -36,7 +36,7 @@ MODEL = "smollm2"
 TARGET = "nnp-i"
 WEIGHTS = "int4:rtn"
 PLACER = "auto"
-EVALUATIONS = 2000
+EVALUATIONS = 400
 CONTEXTS = (2048, 4096, 8192, 32768)
 BUILT_FOR = 8192
 """Positions that the model was built for; beyond them only shapes mean something."""
@@ -103,7 +103,7 @@ def measure_case(decoder: Decoder, probe: HeadProbe, context: int, case: Case) -
     try:
         method, resolved = kv_method(parse_spec(case.spec))
         layout = plan_layout(method, decoder, context, OnnxRuntimeRunner(), probe)
-        metrics, samples = simulate_layout(decoder, layout)
+        metrics, samples = simulate_layout(decoder, layout, context == BUILT_FOR)
     except EgrlError as error:
         reason = " ".join(str(error).split())[:300]
         return Row(PART, str(context), case.name, failed=reason, machine=processor())
@@ -120,13 +120,14 @@ def measure_case(decoder: Decoder, probe: HeadProbe, context: int, case: Case) -
 
 
 def simulate_layout(
-    decoder: Decoder, layout: KvLayout, evaluations: int = EVALUATIONS
+    decoder: Decoder, layout: KvLayout, by_position: bool, evaluations: int = EVALUATIONS
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Metrics of the graph of one token at full caches, and its latency by positions held.
+    """Metrics of the graph of one token at full caches; samples are by positions held.
 
     Args:
         decoder: its weights compressed.
         layout: what its caches keep.
+        by_position: whether latency by positions held is wanted, too.
         evaluations: of the placer.
     """
     accelerator = load_target(TARGET)
@@ -138,7 +139,8 @@ def simulate_layout(
     problem = build_problem(workload, accelerator)
     placed = place(problem, PLACER, Budget(evaluations=evaluations), 0)
     full = full_cache_bytes(model, workload, layout.context)
-    held = context_rows(model, problem, placed.homes_T, lengths(layout.context))
+    positions = lengths(layout.context) if by_position else []
+    held = context_rows(model, problem, placed.homes_T, positions)
     metrics = {
         "latency_s": placed.timeline.latency_s,
         "best_reference_s": min(
@@ -155,7 +157,7 @@ def simulate_layout(
         "positions": [float(row.context) for row in held],
         "latency_s": [row.latency_s for row in held],
     }
-    return metrics, samples
+    return metrics, samples if held else {}
 
 
 def on_chip_bytes(problem: PlacementProblem, placed: Placed, kind: TensorKind) -> int:
@@ -198,7 +200,7 @@ def section(rows: Rows) -> list[str]:
                 cells.append(_cells(row, reference))
         lines += [*table(_HEADER, cells), ""]
         lines += [line for text in failed for line in (text, "")]
-    lines += _curves(rows, contexts)
+    lines += _curves(rows)
     return lines
 
 
@@ -221,9 +223,9 @@ def _cells(row: Row, reference: Row | None) -> list[str]:
     ]
 
 
-def _curves(rows: Rows, contexts: list[int]) -> list[str]:
+def _curves(rows: Rows) -> list[str]:
     """Latency by positions held, of the longest context that the model was built for."""
-    context = max((c for c in contexts if c <= BUILT_FOR), default=0)
+    context = BUILT_FOR
     found = [
         row for case in CASES if (row := measured(rows, PART, str(context), case.name)) is not None
     ]
