@@ -54,7 +54,8 @@ def test_small_caches_come_to_lie_on_the_chip(rows):
 def test_the_section_says_it(rows):
     text = "\n".join(section(rows))
     assert "### 8,192 positions" in text
-    assert "| full | 100.0 % | 64.0 MiB |" in text
+    assert "| full | 100.0 % | 64.0 MiB | no |" in text
+    assert "| 0.3 MiB | yes | 100 % |" in text
     assert "of graphs for 8,192" in text
     failed = Row(PART, "32768", CASES[1].name, failed="no room")
     text = "\n".join(section({**rows, failed.key: failed}))

@@ -174,12 +174,12 @@ _HOW = (
     f"caches, placed anew for every row by `{PLACER}` ({EVALUATIONS} evaluations) and simulated; "
     "nothing is executed. *Bytes* are of all caches as the target stores them, against caches that "
     "keep every position as fp16. What is read on the chip does not wait for DRAM, whose bandwidth "
-    "bounds every row: weights alone are more than LLC and SRAM hold, so that what caches leave of "
-    "them is worth the same to the weights."
+    "bounds every row: weights alone are more than LLC and SRAM hold, and whether a byte of them "
+    "or of the caches lies there is the same to a token, so that the placer mixes the two."
 )
 _HEADER = (
-    "method", "bytes", "caches", "of them on the chip", "weights on the chip", "a token",
-    "tokens/s", "times full", "energy a token",
+    "method", "bytes", "caches", "would fit on the chip", "are on the chip", "weights on the chip",
+    "a token", "tokens/s", "times full", "energy a token",
 )  # fmt: skip
 
 
@@ -214,6 +214,7 @@ def _cells(row: Row, reference: Row | None) -> list[str]:
         row.method,
         f"{100 * got['share']:.1f} %",
         mib["cache_bytes"],
+        "yes" if got["cache_bytes"] <= chip_bytes() else "no",
         f"{100 * got['cache_bytes_on_chip'] / got['cache_bytes']:.0f} %",
         mib["weight_bytes_on_chip"],
         f"{1e3 * got['latency_s']:.3f} ms",
@@ -221,6 +222,11 @@ def _cells(row: Row, reference: Row | None) -> list[str]:
         times,
         f"{1e3 * got['energy_j']:.1f} mJ",
     ]
+
+
+def chip_bytes() -> int:
+    """What all memories but the outermost hold; of memories of cores what each of them has."""
+    return sum(int(tier.capacity_bytes.value) for tier in load_target(TARGET).tiers[1:])
 
 
 def _curves(rows: Rows) -> list[str]:
