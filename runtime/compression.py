@@ -14,7 +14,8 @@ class LayerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         elements: of the weight.
         error: relative root mean square error of the weight.
         output_error: the same of the layer's output on the calibration inputs, or null where the
-            method did not look at them.
+            method did not look at them; where it looked at the size of channels alone, they count
+            as independent of each other.
         rows: of the layer's calibration inputs that the method learned from, or null.
     """
 

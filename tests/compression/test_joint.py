@@ -208,6 +208,17 @@ def test_compile_keeps_to_the_measured_error(tmp_path: Path) -> None:
     assert "kept" in record["options"]["chosen"]
 
 
+def test_two_bits_are_a_choice_and_never_where_their_kernel_is_wrong(tmp_path: Path) -> None:
+    onnx.save(chain_model([64, 510, 512, 64], rows=2), tmp_path / "m.onnx")
+    compile_model(
+        tmp_path / "m.onnx", out=tmp_path / "a.egrl", target="ethos-u65-512", budget="300ev",
+        compress=["auto:rtn,grids=2x32/8x32,rounds=2,evaluations=100"], max_bytes=115_000,
+    )  # fmt: skip
+    record = msgspec.json.decode((tmp_path / "a.egrl" / "manifest.json").read_bytes())
+    layers = record["compression"]["main"][0]["layers"]
+    assert {layer["bits"] for layer in layers} == {2, 4}
+
+
 def test_compile_is_deterministic(tmp_path: Path) -> None:
     first = _compiled(tmp_path, "a.egrl", max_error=0.3)
     second = _compiled(tmp_path, "b.egrl", max_error=0.3)

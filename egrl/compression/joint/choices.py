@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from egrl.compression.joint.costs import ChoiceCosts
 from graph_ir.compression.emit import emit, needed_opset
+from graph_ir.compression.execution_options import right_grid
 from graph_ir.compression.fusable import make_fusable
 from graph_ir.compression.grid import Grid, QuantizedWeight
 from graph_ir.compression.sites import Site, find_sites
@@ -115,7 +116,7 @@ def lower_precisions(
         nodes = {site.name: nodes_of(site) for site in sites}
         if grid is not None:
             for site in sites:
-                emit(site, _zeros(site, grid))
+                emit(site, _zeros(site, right_grid(grid, site.columns)))
             make_fusable(form.graph)
         workloads.append(lower(form, "main", execution_type, streamed).workload)
     groups = _products(workloads[0], nodes)

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from egrl.compression.error import Reference
 from egrl.compression.joint.choices import Precisions, sites_of
 from egrl.compression.quantize import Kept, quantize_sites
+from graph_ir.compression.execution_options import right_grid
 from graph_ir.compression.fusable import make_fusable
 from graph_ir.compression.method import Correction, Data, Method
 from runtime.compression import LayerRecord
@@ -58,6 +59,7 @@ class Trial:
         """
         grids = self.precisions.grids_of(choice_S)
         sites = [site for site in sites_of(model) if site.name in grids]
+        grids = {site.name: right_grid(grids[site.name], site.columns) for site in sites}
         kept: Kept = {}
         source = model.clone() if self.corrections else model
         wanted = kept if self.corrections else None
