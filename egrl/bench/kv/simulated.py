@@ -54,10 +54,10 @@ REFERENCE = "full"
 CASES = (
     Case(REFERENCE, "kv,bits=16"),
     Case("full, int4", "kv,bits=4"),
-    Case("trim, 30 %", "trim,kv-budget=0.3,bits=16"),
+    Case("fitted, 30 %", "fitted,kv-budget=0.3,bits=16"),
     Case("razor, 30 %", "razor,kv-budget=0.3,bits=16"),
     Case("streaming, 10 %", "streaming,kv-budget=0.1,bits=16"),
-    Case("trim, 10 %, int4", "trim,kv-budget=0.1,bits=4"),
+    Case("fitted, 10 %, int4", "fitted,kv-budget=0.1,bits=4"),
 )
 
 
