@@ -5,7 +5,7 @@ entry: `x = low + scale * level`, scale and low as float16. Blocks are whole ent
 4 bits, which have blocks of 32 channels. Rows of 4 bits are rotated first by a Hadamard matrix, so
 that the few channels in which they are large are spread over all: queries are rotated as the keys
 are, which leaves their products as they were, and what was attended to is rotated back. See
-docs/decisions/0032-caches-in-the-graph.md.
+docs/decisions/0035-caches-in-the-graph.md.
 
 Suffixes: H heads, N entries, W width, B blocks.
 """
