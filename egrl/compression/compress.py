@@ -12,6 +12,7 @@ from egrl.compression.joint.auto import quantize_jointly
 from egrl.compression.joint.goal import Goal, Target
 from egrl.compression.spec import Spec, parse_spec
 from egrl.compression.weights import WeightsRecord
+from egrl.kv.registry import is_kv_spec
 from graph_ir.compression.fusable import make_fusable
 from graph_ir.errors import InputError, UnmetRequirementError
 from graph_ir.model import Model
@@ -79,6 +80,8 @@ def compress(model: Model, asked: Compression, target: Target | None = None) -> 
     specs = [parse_spec(text) for text in asked.texts]
     for spec in specs:
         if spec.family not in (*FAMILIES, AUTO):
+            if is_kv_spec(spec):
+                raise spec.fail("caches: expected --decode beside it")
             known = ", ".join((*FAMILIES, AUTO))
             raise spec.fail(f"{spec.family}: unknown; expected one of {known}")
     if asked.max_bytes is not None and AUTO not in [spec.family for spec in specs]:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from egrl.compression.runner import OnnxRuntimeRunner
+from graph_ir.decoder.decoder import LOGITS, POSITIONS, TOKENS
 from graph_ir.decoder.read import read_decoder
 from tests.decoder.families import FAMILIES, VOCABULARY, qwen2
 from tests.decoder.mixed_source import mixed_source
@@ -62,6 +63,20 @@ def test_a_graph_without_caches_is_a_decoder_too(present, folder):
     decoder = read_decoder(path, OnnxRuntimeRunner())
     assert [a.kv_heads for a in decoder.layers] == [2]
     assert_equal_logits(path, decoder)
+
+
+def test_positions_that_follow_from_the_number_of_tokens_are_an_input(folder):
+    path = mixed_source(cached=False).save(folder / "counted.onnx")
+    decoder = read_decoder(path, OnnxRuntimeRunner())
+    tokens = np.arange(12) % VOCABULARY
+    execute = OnnxRuntimeRunner().open(decoder.model, [LOGITS])
+    near, far, shifted = (
+        execute({TOKENS: tokens[None], POSITIONS: positions})[LOGITS]
+        for positions in (np.arange(12), 3 * np.arange(12), 40 + np.arange(12))
+    )
+    # Rotary positions tell distances: three times as far is another text, further on is not.
+    assert np.abs(far - near).max() > 1e-2 * np.ptp(near)
+    np.testing.assert_allclose(shifted, near, atol=1e-4 * np.ptp(near))
 
 
 def test_the_normal_form_reads_as_itself(folder):
