@@ -61,7 +61,8 @@ def stateful_problems(draw: st.DrawFn, max_ops: int = 25, honest: bool = True) -
     accelerator = draw(accelerators())
     seed = draw(st.integers(0, 2**32 - 1))
     ops = draw(st.integers(2, max_ops))
-    workload = stateful_workload(seed, ops, accelerator.default_type, honest=honest)
+    # Slices of some machines are a few bytes: megabytes would be millions of them.
+    workload = stateful_workload(seed, ops, accelerator.default_type, wide=False, honest=honest)
     problem = build_problem(workload, accelerator)
     if draw(st.booleans()):
         pins = random_pins(problem, np.random.default_rng(seed), 0.3)
