@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from egrl.bench.agent.settings import AgentOptions
-from egrl.bench.int4 import quality, speed_cases
+from egrl.bench.int4 import quality, speed_cases, speed_decoder
 from egrl.bench.int4.document import write_document
 from egrl.bench.int4.methods import METHODS
 from egrl.bench.int4.rows import Book, read_rows
@@ -25,7 +25,7 @@ def run(options: BenchOptions) -> None:
         InputError: the development set is not built, or there is no such model or method.
     """
     asked = options.agent or AgentOptions()
-    models = (*SUBJECTS, *speed_cases.END_TO_END, "layers")
+    models = (*SUBJECTS, *speed_cases.END_TO_END, *speed_decoder.NAMES, "layers")
     for flag, names, known in (
         ("--model", options.models, models),
         ("--method", asked.methods, tuple(METHODS)),

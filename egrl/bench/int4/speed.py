@@ -76,11 +76,20 @@ def interleaved(runs: Mapping[str, Run], rounds: int, burst: int = 1) -> Timed:
     return Timed({name: np.array(values) for name, values in seconds.items()})
 
 
-def bound_run(model: Path, execution: Execution, feeds: Feeds) -> Run:
+def bound_run(
+    model: Path, execution: Execution, feeds: Feeds, states: Mapping[str, str] | None = None
+) -> Run:
     """One inference with inputs and outputs in place.
 
-    Caches are written where they are read (`present.X` into the buffer of `past_key_values.X`), as
-    whoever decodes with the model does: a copy of all caches at each token would hide the products.
+    Caches are written where they are read, as whoever decodes with the model does: a copy of all
+    caches at each token would hide the products.
+
+    Args:
+        model: file.
+        execution: options.
+        feeds: inputs.
+        states: inputs by the outputs that are written in their place; `past_key_values.X` by
+            `present.X` where None.
     """
     session = make_session(model, execution, threads=1)
     binding = session.io_binding()
@@ -89,6 +98,7 @@ def bound_run(model: Path, execution: Execution, feeds: Feeds) -> Run:
         binding.bind_ortvalue_input(name, value)
     for output in session.get_outputs():
         past = output.name.replace("present.", "past_key_values.")
+        past = past if states is None else states.get(output.name, output.name)
         if past != output.name and past in values:
             binding.bind_ortvalue_output(output.name, values[past])
         else:

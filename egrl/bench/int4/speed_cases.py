@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from egrl.bench.int4 import speed_decoder
 from egrl.bench.int4.compressing import compress_file
 from egrl.bench.int4.methods import REFERENCE
 from egrl.bench.int4.peer_onnxruntime import compress_peer
@@ -56,6 +57,10 @@ def measure(settings: Settings, book: Book) -> None:
     for name, rounds in END_TO_END.items():
         if settings.wants_model(name) and _is_missing(settings, book, name):
             _end_to_end(settings, book, name, rounds)
+    for name in speed_decoder.NAMES:
+        variants = tuple(speed_decoder.VARIANTS)
+        if settings.wants_model(name) and _is_missing(settings, book, name, variants):
+            speed_decoder.measure(settings, book, name)
     for inner, columns in SHAPES:
         for batch in BATCHES:
             name = layer_name(inner, columns, batch)
@@ -68,9 +73,11 @@ def layer_name(inner: int, columns: int, batch: int) -> str:
     return f"{inner} x {columns}, M = {batch}"
 
 
-def _is_missing(settings: Settings, book: Book, name: str) -> bool:
+def _is_missing(
+    settings: Settings, book: Book, name: str, variants: tuple[str, ...] = tuple(VARIANTS)
+) -> bool:
     known = book.rows()
-    rows = [known.get(row_key(PART, name, method)) for method in (REFERENCE, *VARIANTS)]
+    rows = [known.get(row_key(PART, name, method)) for method in (REFERENCE, *variants)]
     return settings.again or any(row is None or row.failed for row in rows)
 
 
