@@ -58,7 +58,7 @@ def build_report(
     best_s = stated.get(best_reference)
     floor_s = references.get(IDEAL) if lower_bound_s is None else lower_bound_s
     native_s = references.get("native")
-    matters = _matters(best_s, floor_s)
+    matters = _matters(timeline.latency_s, best_s, floor_s)
     return Report(
         schema=REPORT_SCHEMA,
         model=model,
@@ -102,11 +102,11 @@ def _gap(latency_s: float, lower_bound_s: float | None) -> float | None:
     return max(0.0, latency_s / lower_bound_s - 1)
 
 
-def _matters(best_s: float | None, floor_s: float | None) -> bool:
-    """Whether a better plan than the best reference could be worth having."""
+def _matters(latency_s: float, best_s: float | None, floor_s: float | None) -> bool:
+    """Whether a better plan than this one or the best reference could be worth having."""
     if best_s is None or floor_s is None:
         return True
-    return best_s > floor_s * (1 + MATTERS_ABOVE)
+    return max(latency_s, best_s) > floor_s * (1 + MATTERS_ABOVE)
 
 
 def _gap_closed(latency_s: float, best_s: float | None, floor_s: float | None) -> float | None:

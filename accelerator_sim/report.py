@@ -115,7 +115,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         best_reference: its name, or "".
         gap_closed: share of (best reference - bound) that was closed, the bound being
             `lower_bound_s` or else `ideal`; null where the gap is below 2 %.
-        placement_matters: False where best reference and bound are within 2 %.
+        placement_matters: False where plan, best reference and bound are within 2 %.
         energy_j: of one inference.
         groups: inferences at a time, each on cores of its own; 1 in latency mode.
         throughput_per_s: inferences a second.

@@ -69,6 +69,10 @@ def test_without_a_bound_the_ideal_decides_whether_placement_matters():
     assert report_of(references={"native": 1.2, "ideal": 1.0}).placement_matters
 
 
+def test_placement_matters_to_a_plan_that_a_reference_beats():
+    assert report_of(references={"native": 0.5, "ideal": 0.4}, bound=0.5).placement_matters
+
+
 def test_references_that_are_infeasible_leave_nulls():
     report = report_of(references={"acts-first": 1.2})
     assert report.speedup_over_native is None
