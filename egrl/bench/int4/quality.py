@@ -19,7 +19,7 @@ from egrl.bench.int4.subjects import SUBJECTS, Subject
 from egrl.bench.int4.worker import Job, Result
 from graph_ir.errors import EgrlError, InputError
 from runtime.manifest import Execution
-from runtime.session import make_session
+from runtime.session import ORT_ERRORS, make_session
 
 PART = "quality"
 PEER_NNCF = Path(__file__).with_name("peer_nncf.py")
@@ -91,7 +91,7 @@ def _measured(folder: Path, task: Task) -> Row:
     """A row; one with the reason where the method fails."""
     try:
         return _compressed(folder, task)
-    except (EgrlError, RuntimeError) as error:
+    except (EgrlError, *ORT_ERRORS) as error:
         reason = " ".join(str(error).split())[:300]
         return Row(PART, task.name, task.method.name, failed=reason, machine=processor())
 

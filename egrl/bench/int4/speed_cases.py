@@ -21,6 +21,7 @@ from egrl.bench.model_index import read_index
 from graph_ir.errors import EgrlError
 from runtime.manifest import Execution
 from runtime.npz import read_inputs
+from runtime.session import ORT_ERRORS
 
 # Products of SmolLM2 (width 576), BERT-base (768), and a large one.
 SHAPES = (
@@ -123,7 +124,7 @@ def _time(
         try:
             model, execution = _variant(variant, spec, source, scratch / variant)
             runs[variant] = bound_run(model, execution, _copied(feeds))
-        except (EgrlError, RuntimeError) as error:
+        except (EgrlError, *ORT_ERRORS) as error:
             failed[variant] = " ".join(str(error).split())[:300]
     rows = interleaved(runs, rounds, burst).rows(name)
     for variant, reason in failed.items():
