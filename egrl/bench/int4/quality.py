@@ -12,14 +12,14 @@ from egrl.bench.int4.methods import METHODS, OF_SUBJECT, REFERENCE, SLOW, Method
 from egrl.bench.int4.peers import nncf_python
 from egrl.bench.int4.perplexity import FUSED
 from egrl.bench.int4.process import run_measured
-from egrl.bench.int4.rows import Book, Row, row_key
+from egrl.bench.int4.rows import FAILURES, Book, Row, row_key
 from egrl.bench.int4.settings import Settings, processor
 from egrl.bench.int4.stored_bits import stored_bits
 from egrl.bench.int4.subjects import SUBJECTS, Subject
 from egrl.bench.int4.worker import Job, Result
-from graph_ir.errors import EgrlError, InputError
+from graph_ir.errors import InputError
 from runtime.manifest import Execution
-from runtime.session import ORT_ERRORS, make_session
+from runtime.session import make_session
 
 PART = "quality"
 PEER_NNCF = Path(__file__).with_name("peer_nncf.py")
@@ -91,7 +91,7 @@ def _measured(folder: Path, task: Task) -> Row:
     """A row; one with the reason where the method fails."""
     try:
         return _compressed(folder, task)
-    except (EgrlError, *ORT_ERRORS) as error:
+    except FAILURES as error:
         reason = " ".join(str(error).split())[:300]
         return Row(PART, task.name, task.method.name, failed=reason, machine=processor())
 

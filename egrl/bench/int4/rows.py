@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 
 from egrl.bench.folder_lock import locked
-from graph_ir.errors import InputError
+from graph_ir.errors import EgrlError, InputError
+from runtime.session import ORT_ERRORS
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,6 +81,10 @@ def rows_text(rows: Rows) -> bytes:
         msgspec.json.encode(key) + b": " + msgspec.json.encode(rows[key]) for key in sorted(rows)
     ]
     return b"{\n" + b",\n".join(lines) + b"\n}\n"
+
+
+# What a compression, ours or a peer's, or running what came of it may end with.
+FAILURES: tuple[type[Exception], ...] = (EgrlError, *ORT_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,12 @@ from egrl.bench.int4.methods import REFERENCE
 from egrl.bench.int4.peer_onnxruntime import compress_peer
 from egrl.bench.int4.perplexity import FUSED
 from egrl.bench.int4.plain import plain_file
-from egrl.bench.int4.rows import Book, Row, row_key
+from egrl.bench.int4.rows import FAILURES, Book, Row, row_key
 from egrl.bench.int4.settings import Settings, processor
 from egrl.bench.int4.speed import PART, Feeds, Run, bound_run, interleaved
 from egrl.bench.model_index import read_index
-from graph_ir.errors import EgrlError
 from runtime.manifest import Execution
 from runtime.npz import read_inputs
-from runtime.session import ORT_ERRORS
 
 # Products of SmolLM2 (width 576), BERT-base (768), and a large one.
 SHAPES = (
@@ -124,7 +122,7 @@ def _time(
         try:
             model, execution = _variant(variant, spec, source, scratch / variant)
             runs[variant] = bound_run(model, execution, _copied(feeds))
-        except (EgrlError, *ORT_ERRORS) as error:
+        except FAILURES as error:
             failed[variant] = " ".join(str(error).split())[:300]
     rows = interleaved(runs, rounds, burst).rows(name)
     for variant, reason in failed.items():
