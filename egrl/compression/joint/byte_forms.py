@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from egrl.compression.int8_weights import channel_record
 from graph_ir.compression.activations import RangeOptions, grids_of, observe
+from graph_ir.compression.clamps import unclamp
 from graph_ir.compression.grid import F32, Grid
 from graph_ir.compression.method import Data
 from graph_ir.compression.qdq import ActivationGrid, Writer
@@ -21,7 +22,7 @@ from graph_ir.compression.qdq_static import emit_static_product, part_from_activ
 from graph_ir.compression.qdq_tensors import quantize_tensors
 from graph_ir.compression.qdq_weights import ChannelWeight, channel_scale, on_channels
 from graph_ir.compression.sites import Site, find_sites
-from graph_ir.onnx_values import node_name, value_name
+from graph_ir.onnx_values import node_name, op_key, value_name
 from runtime.compression import LayerRecord
 
 OPSET = 21
@@ -76,6 +77,11 @@ def sites_of(model: ir.Model) -> tuple[Site, ...]:
 def nodes_of(site: Site) -> tuple[str, ...]:
     """Names of all nodes that a site's precision changes."""
     return tuple(node_name(node) for node in (site.node, *site.shared))
+
+
+def product_name(node: str) -> str:
+    """What `emit_static_product` calls the product that takes a node's place."""
+    return f"{node}/product"
 
 
 def channel_weight(site: Site) -> ChannelWeight:
@@ -140,7 +146,21 @@ def emit_bytes(
     for node in readers:
         if node_name(node) in blocked:
             part_from_activation(writer, node)
+    made = {product_name(node) for site in channels for node in nodes[site.name]}
+    for node in list(graph):
+        if node_name(node) in made and _hidden_by_clamp(node):
+            unclamp(graph, node)
     return weights
+
+
+def _hidden_by_clamp(product: ir.Node) -> bool:
+    """Whether a Relu or Clip reads a product and is itself read as floats.
+
+    Where all of its readers round it, the product writes bytes instead. See `clamps`.
+    """
+    clamps = [node for node, _ in product.outputs[0].uses() if op_key(node) in ("Relu", "Clip")]
+    readers = [reader for clamp in clamps for reader, _ in clamp.outputs[0].uses()]
+    return any(op_key(reader) != "QuantizeLinear" for reader in readers)
 
 
 def quantize_bytes(

@@ -165,7 +165,13 @@ def lower_precisions(
     workloads = [lowering.workload({}, {})]
     workloads += [lowering.workload(dict.fromkeys(nodes, grid), {}) for grid in grids]
     groups = _products(workloads[0], nodes)
-    products = [op for _, ops in groups for op in ops]
+    products = {
+        op: [
+            node for name in names for node in nodes[name] if node in workloads[KEEP].ops[op].nodes
+        ]
+        for names, ops in groups
+        for op in ops
+    }
     for form in byte_forms:
         blocked = {} if form.grid is None else dict.fromkeys(nodes, form.grid)
         whole = lowering.workload(blocked, dict.fromkeys(nodes, form))

@@ -10,7 +10,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from egrl.compression.joint.byte_forms import ByteForm, emit_bytes, sites_of, zero_weight
+from egrl.compression.joint.byte_forms import (
+    ByteForm,
+    emit_bytes,
+    product_name,
+    sites_of,
+    zero_weight,
+)
 from graph_ir.compression.emit import emit
 from graph_ir.compression.execution_options import right_grid
 from graph_ir.compression.fusable import make_fusable
@@ -18,7 +24,7 @@ from graph_ir.compression.grid import Grid, QuantizedWeight
 from graph_ir.compression.sites import Site
 from graph_ir.lower import lower
 from graph_ir.mixed_workload import WorkloadChoices
-from graph_ir.workload import Op, Operand, Tensor, TensorKind, Workload
+from graph_ir.workload import Op, Operand, Role, Tensor, TensorKind, Workload
 
 QUANTIZE_OPS = 2
 """Elementary operations that round an element to a byte."""
@@ -58,7 +64,9 @@ class MixtureLowering:
         return lower(form, "main", self.execution_type, self.streamed).workload
 
 
-def priced_alike(base: Workload, lowered: Workload, products: Sequence[int]) -> Workload:
+def priced_alike(
+    base: Workload, lowered: Workload, products: Mapping[int, Sequence[str]]
+) -> Workload:
     """A workload with the ops of another, its products as they are in a precision.
 
     With activations of bytes there are ops that round, or ops round what they write, depending on
@@ -69,21 +77,23 @@ def priced_alike(base: Workload, lowered: Workload, products: Sequence[int]) -> 
     Args:
         base: whose ops they are.
         lowered: with activations of bytes.
-        products: indices of the ops of the base.
+        products: by index of the op of the base, the nodes in it whose precision is chosen.
     """
-    inside = set(products)
     tensors = list(base.tensors)
     ops = []
     for at, op in enumerate(base.ops):
-        ops.append(_alike(base, op, lowered, tensors) if at in inside else op)
+        nodes = products.get(at)
+        ops.append(op if nodes is None else _alike(base, op, nodes, lowered, tensors))
     whole = replace(base, ops=tuple(ops), tensors=tuple(tensors))
     # Leaves out the tensors that no op has any more.
     return WorkloadChoices((whole,)).mixed([0] * len(ops))
 
 
-def _alike(base: Workload, op: Op, lowered: Workload, tensors: list[Tensor]) -> Op:
+def _alike(
+    base: Workload, op: Op, nodes: Sequence[str], lowered: Workload, tensors: list[Tensor]
+) -> Op:
     """One product of the base in the precision of another lowering; adds its weights."""
-    names = {name for node in op.nodes for name in (node, f"{node}/product")}
+    names = {name for node in nodes for name in (node, product_name(node))}
     known = {base.tensors[operand.tensor].name for operand in op.operands}
     found = [each for each in lowered.ops if each.mac_work and names & set(each.nodes)]
     weights: dict[str, Operand] = {}
@@ -95,7 +105,11 @@ def _alike(base: Workload, op: Op, lowered: Workload, tensors: list[Tensor]) -> 
                 if tensor.name not in weights:
                     tensors.append(replace(tensor, start=0, end=len(base.ops)))
                     weights[tensor.name] = replace(operand, tensor=len(tensors) - 1)
-            elif tensor.data_type in ("int8", "uint8") and tensor.name not in known:
+            elif (
+                operand.role is not Role.OUTPUT
+                and tensor.data_type in ("int8", "uint8")
+                and tensor.name not in known
+            ):
                 rounded[tensor.name] = tensor.size_bytes
     weight_at = [
         at
