@@ -252,12 +252,12 @@ def test_search_is_never_slower_than_any_uniform_precision() -> None:
         assert found.latency_s <= placed.latency_s * (1 + 1e-9)
 
 
-def _compiled(folder: Path, name: str, options: str, **bounds: float) -> dict[str, Any]:
+def _compiled(folder: Path, name: str, options: str, max_error: float) -> dict[str, Any]:
     path = folder / "m.onnx"
     onnx.save(layers_model([128, 512, 512, 128], rows=64), path)
     compile_model(
         path, out=folder / name, target=TARGET, precision="fp16", budget="500ev",
-        compress=[f"auto:rtn,rounds=4,evaluations=300,{options}"], **bounds,
+        compress=[f"auto:rtn,rounds=4,evaluations=300,{options}"], max_error=max_error,
     )  # fmt: skip
     manifest: dict[str, Any] = msgspec.json.decode((folder / name / "manifest.json").read_bytes())
     return manifest
