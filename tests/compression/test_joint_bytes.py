@@ -27,11 +27,12 @@ from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.sensitivity import measure_sensitivities
 from graph_ir.compression.fusable import make_fusable
 from graph_ir.compression.grid import Grid
-from graph_ir.compression.method import Data
+from graph_ir.compression.method import Data, Feeds
 from graph_ir.compression.methods.rtn import Rtn
 from graph_ir.compression.sites import find_sites
 from graph_ir.errors import InputError
 from graph_ir.lower import lower
+from graph_ir.onnx_values import shape_of, value_name
 from runtime.load import load_artifact
 from runtime.manifest import Execution
 from tests.compression.joint_support import GRIDS, chain_model
@@ -85,12 +86,11 @@ def data_of(model: ir.Model, samples: int = 1) -> Data:
     """Seeded normal inputs."""
     rng = np.random.default_rng(5)
     (value,) = model.graph.inputs
-    assert value.shape is not None
-    shape = [int(extent) for extent in value.shape]  # type: ignore[call-overload]
-    feeds = tuple(
-        {value.name or "": rng.standard_normal(shape).astype(np.float32)} for _ in range(samples)
-    )
-    return Data(feeds, OnnxRuntimeRunner(), 0, True, GRIDS[1])
+    feeds: list[Feeds] = [
+        {value_name(value): rng.standard_normal(shape_of(value)).astype(np.float32)}
+        for _ in range(samples)
+    ]
+    return Data(tuple(feeds), OnnxRuntimeRunner(), 0, True, GRIDS[1])
 
 
 def precisions_of(model: ir.Model, machine: Accelerator) -> Precisions:
