@@ -312,6 +312,19 @@ def test_no_bytes_where_everything_is_bytes_already(tmp_path: Path) -> None:
     assert not any(_bytes(manifest).values())
 
 
+@pytest.mark.parametrize("method", ["rtn+lorc", "awq+gptq"])
+def test_parts_of_a_method_work_beside_bytes(tmp_path: Path, method: str) -> None:
+    onnx.save(layers_model([128, 512, 512, 128], rows=64), tmp_path / "m.onnx")
+    compile_model(
+        tmp_path / "m.onnx", out=tmp_path / "a.egrl", target=TARGET, precision="fp16",
+        budget="100ev", max_error=0.3,
+        compress=[f"auto:{method},rounds=2,evaluations=100,activations=float/int8,grids=4x32"],
+    )  # fmt: skip
+    manifest = msgspec.json.decode((tmp_path / "a.egrl" / "manifest.json").read_bytes())
+    assert _bytes(manifest) == {"4x32a8": 3}
+    assert 0 < _auto(manifest)["error"] <= 0.3
+
+
 def test_same_flag_same_artifact(tmp_path: Path) -> None:
     options = "activations=float/int8,grids=8x32/4x32"
     first = _compiled(tmp_path, "a.egrl", options, max_error=0.1)
@@ -324,7 +337,8 @@ def test_same_flag_same_artifact(tmp_path: Path) -> None:
         ("activations=int8", "expected float or float/int8"),
         ("activations=float/int4", "expected float or float/int8"),
         ("activations=float/int8,grids=2x32", "expected a grid of 4 or 8 bits"),
-        ("range=widest", "expected one of best"),
+        ("activations=float/int8,range=widest", "expected one of best"),
+        ("range=mse", "expected activations=float/int8 with it"),
     ],
 )
 def test_options_are_checked(tmp_path: Path, options: str, said: str) -> None:

@@ -100,6 +100,8 @@ class AutoOptions:
         if sorted(kinds) not in (["float"], ["float", "int8"]):
             raise spec.fail(f"activations: expected float or float/int8, got {self.activations!r}")
         if kinds == ["float"]:
+            if self.range != BEST:
+                raise spec.fail("range: expected activations=float/int8 with it")
             return ()
         forms = byte_forms(self.candidates(spec))
         if not forms:
