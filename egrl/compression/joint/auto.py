@@ -12,6 +12,8 @@ import onnx_ir as ir
 
 from egrl.compression.error import Reference
 from egrl.compression.inputs import CalibrationInputs
+from egrl.compression.joint.byte_forms import OPSET
+from egrl.compression.joint.byte_sensitivity import NO_BYTES, measure_bytes
 from egrl.compression.joint.choices import lower_precisions
 from egrl.compression.joint.choosing import Choosing
 from egrl.compression.joint.goal import AutoOptions, Goal
@@ -24,9 +26,12 @@ from egrl.compression.weights import WeightsRecord, constant_sizes
 from graph_ir.compression.emit import needed_opset
 from graph_ir.compression.method import Data
 from graph_ir.compression.sites import find_sites
+from graph_ir.onnx_values import node_name
 from graph_ir.opset import raise_opset
 from runtime.compression import CompressionRecord, SkippedRecord
 from runtime.manifest import Execution
+
+DRAWN = "ranges of activations are those of drawn inputs; --calibration gives real ones"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ def quantize_jointly(
     options, recipe = _read(spec)
     if goal.max_error is None and goal.max_bytes is None:
         raise spec.fail("expected --max-error or --max-bytes, got neither")
-    grids = options.candidates(spec)
+    grids, forms = options.candidates(spec), options.forms(spec)
     data = Data(
         calibration.samples,
         OnnxRuntimeRunner(),
@@ -81,7 +86,8 @@ def quantize_jointly(
         calibration.source != "drawn",
         recipe.grid,
     )
-    raise_opset(model, max(needed_opset(grid.bits) for grid in grids), where)
+    opsets = [needed_opset(grid.bits) for grid in grids]
+    raise_opset(model, max(*opsets, OPSET) if forms else max(opsets), where)
     elements = constant_sizes(model)[0]
     notes = [
         f"{part.name}: {part.prepare(model, data).details or 'done'}"
@@ -89,9 +95,15 @@ def quantize_jointly(
     ]
     target = goal.target
     streamed = frozenset(target.accelerator.streamed_views)
-    precisions = lower_precisions(model, grids, target.execution_type, streamed, where)
+    if forms:
+        _check_floats(model, spec)
+    precisions = lower_precisions(model, grids, target.execution_type, streamed, where, forms)
     coarsest_first = sorted(grids, key=lambda grid: (grid.bits, -grid.group))
     errors = measure_sensitivities(model, find_sites(model.graph).found, coarsest_first, data)
+    measured_bytes = measure_bytes(model, forms, options.range, data) if forms else NO_BYTES
+    if forms:
+        notes.append(f"ranges of activations by {measured_bytes.choice}")
+        notes += [] if data.given else [DRAWN]
     trial = Trial(
         model,
         precisions,
@@ -100,8 +112,10 @@ def quantize_jointly(
         data,
         reference,
         Execution(accuracy_level=recipe.whole.accuracy),
+        ranges=measured_bytes.ranges,
     )
-    choosing = Choosing(goal, options, precisions, precisions.costs(errors), trial, where)
+    costs = precisions.costs(errors, measured_bytes.error_squared)
+    choosing = Choosing(goal, options, precisions, costs, trial, where)
     best = choosing.best()
     measured, predicted = trial.error(best.choice_S), choosing.costs.error(best.choice_S)
     sites = find_sites(model.graph)
@@ -122,6 +136,22 @@ def quantize_jointly(
         recipe.whole.accuracy,
     )
     return JointRecord(weights, best.homes, best.latency_s, predicted, measured)
+
+
+def _check_floats(model: ir.Model, spec: Spec) -> None:
+    """Refuses products whose activations are not float32: the forms have no other.
+
+    Raises:
+        InputError: naming the first.
+    """
+    for site in find_sites(model.graph).found:
+        for node in (site.node, *site.shared):
+            value = node.inputs[0]
+            if value is not None and value.dtype is not ir.DataType.FLOAT:
+                raise spec.fail(
+                    f"activations=int8: expected float32 inputs of products, {node_name(node)} "
+                    f"reads {value.dtype}"
+                )
 
 
 def _read(spec: Spec) -> tuple[AutoOptions, Recipe]:

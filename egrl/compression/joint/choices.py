@@ -1,26 +1,24 @@
 """The precisions that a model's products may have, and the workload of each choice."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
+from egrl.compression.joint.byte_forms import OPSET, ByteForm, nodes_of, sites_of
 from egrl.compression.joint.costs import ChoiceCosts
-from graph_ir.compression.emit import emit, needed_opset
-from graph_ir.compression.execution_options import right_grid
-from graph_ir.compression.fusable import make_fusable
-from graph_ir.compression.grid import Grid, QuantizedWeight
-from graph_ir.compression.sites import Site, find_sites
-from graph_ir.lower import lower
+from egrl.compression.joint.lowering import MixtureLowering, priced_alike
+from graph_ir.compression.emit import needed_opset
+from graph_ir.compression.grid import Grid
 from graph_ir.mixed_workload import WorkloadChoices
-from graph_ir.onnx_values import node_name
 from graph_ir.opset import raise_opset
 from graph_ir.workload import TensorKind, Workload
 
 KEEP = 0
 """The precision that leaves a product as it is."""
+
+NO_BYTES: Mapping[tuple[str, ByteForm], float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +28,32 @@ class Precisions:
     A product here is what has one precision: matrix products that share a weight, or an op.
 
     Attributes:
-        grids: of precisions 1 and on; precision 0 keeps the weight.
+        grids: of precisions 1 and on, whose activations are floats; precision 0 keeps the weight.
+        byte_forms: of the precisions after those, whose activations are bytes.
         sites: names of the sites of each product, in the order of the graph.
         ops: indices of the ops that execute each product.
-        choices: workloads, one for each precision.
+        choices: workloads, one for each precision; those of `byte_forms` are to price single
+            products by, see `priced_alike`.
+        lowering: of any mixture.
     """
 
     grids: tuple[Grid, ...]
+    byte_forms: tuple[ByteForm, ...]
     sites: tuple[tuple[str, ...], ...]
     ops: tuple[tuple[int, ...], ...]
     choices: WorkloadChoices
+    lowering: MixtureLowering
 
     @property
     def count(self) -> int:
         """How many precisions there are, keeping included."""
-        return 1 + len(self.grids)
+        return len(self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the precisions: bits and group of the weight, `a8` where activations are bytes."""
+        plain = [f"{grid.bits}x{grid.group}" for grid in self.grids]
+        return ("kept", *plain, *(form.name for form in self.byte_forms))
 
     def uniform(self, precision: int) -> tuple[int, ...]:
         """All products in one precision."""
@@ -52,26 +61,46 @@ class Precisions:
 
     def workload(self, choice_S: Sequence[int]) -> Workload:
         """The workload in which product s has precision `choice_S[s]`."""
-        choice_N = [KEEP] * len(self.choices.op_names)
-        for ops, choice in zip(self.ops, choice_S, strict=True):
-            for op in ops:
-                choice_N[op] = choice
-        return self.choices.mixed(choice_N)
+        if self.reads_bytes(choice_S):
+            return self.lowering.workload(self.grids_of(choice_S), self.byte_forms_of(choice_S))
+        return self._mixed(choice_S)
+
+    def price_workload(self, precision: int) -> Workload:
+        """The workload to price products in one precision by; its ops are those of all others."""
+        return self._mixed(self.uniform(precision))
+
+    def reads_bytes(self, choice_S: Sequence[int]) -> bool:
+        """Whether any product's activations are bytes."""
+        return any(choice > len(self.grids) for choice in choice_S)
 
     def grids_of(self, choice_S: Sequence[int]) -> dict[str, Grid]:
-        """Grids of the matrix products that are not kept, by name."""
+        """Grids of the matrix products whose weights are integers in blocks, by name."""
+        found = {}
+        for name, choice in self._chosen(choice_S):
+            if choice <= len(self.grids):
+                found[name] = self.grids[choice - 1]
+            elif (grid := self._byte_form(choice).grid) is not None:
+                found[name] = grid
+        return found
+
+    def byte_forms_of(self, choice_S: Sequence[int]) -> dict[str, ByteForm]:
+        """Forms of the matrix products whose activations are bytes, by name."""
         return {
-            name: self.grids[choice - 1]
-            for names, choice in zip(self.sites, choice_S, strict=True)
-            if choice != KEEP
-            for name in names
+            name: self._byte_form(choice)
+            for name, choice in self._chosen(choice_S)
+            if choice > len(self.grids)
         }
 
-    def costs(self, error_squared: Mapping[tuple[str, Grid], float]) -> ChoiceCosts:
+    def costs(
+        self,
+        error_squared: Mapping[tuple[str, Grid], float],
+        bytes_error_squared: Mapping[tuple[str, ByteForm], float] = NO_BYTES,
+    ) -> ChoiceCosts:
         """Costs of all choices.
 
         Args:
             error_squared: of the outputs, by site and grid.
+            bytes_error_squared: likewise by site and form.
         """
         error_SP = np.zeros((len(self.ops), self.count))
         bytes_SP = np.zeros((len(self.ops), self.count), np.int64)
@@ -79,12 +108,34 @@ class Precisions:
             for p in range(self.count):
                 workload = self.choices.workloads[p]
                 bytes_SP[s, p] = _weight_bytes(workload, self.ops[s])
-                if p != KEEP:
+                if p > len(self.grids):
+                    form = self._byte_form(p)
+                    error_SP[s, p] = sum(bytes_error_squared[name, form] for name in names)
+                elif p != KEEP:
                     error_SP[s, p] = sum(error_squared[name, self.grids[p - 1]] for name in names)
         # What no choice touches is among the bytes of an op in every precision.
         keeping = self.choices.workloads[KEEP]
         other = keeping.weight_bytes - int(bytes_SP[:, KEEP].sum())
         return ChoiceCosts(self.ops, error_SP, bytes_SP, other)
+
+    def _mixed(self, choice_S: Sequence[int]) -> Workload:
+        choice_N = [KEEP] * len(self.choices.op_names)
+        for ops, choice in zip(self.ops, choice_S, strict=True):
+            for op in ops:
+                choice_N[op] = choice
+        return self.choices.mixed(choice_N)
+
+    def _chosen(self, choice_S: Sequence[int]) -> list[tuple[str, int]]:
+        """Sites that are not kept, with their precisions."""
+        return [
+            (name, choice)
+            for names, choice in zip(self.sites, choice_S, strict=True)
+            if choice != KEEP
+            for name in names
+        ]
+
+    def _byte_form(self, precision: int) -> ByteForm:
+        return self.byte_forms[precision - 1 - len(self.grids)]
 
 
 def lower_precisions(
@@ -93,53 +144,46 @@ def lower_precisions(
     execution_type: str,
     streamed: frozenset[str],
     where: str,
+    byte_forms: Sequence[ByteForm] = (),
 ) -> Precisions:
     """Lower a model once for each precision, all its products in it.
 
-    The integers are zeros: where they are placed depends on how many there are, not on their
-    values.
-
     Args:
         model: simplified; it is not changed.
-        grids: the precisions that are not `KEEP`.
+        grids: the precisions that are not `KEEP`, with activations of floats.
         execution_type: of the lowering.
         streamed: views that the accelerator streams.
         where: the model's path, for messages.
+        byte_forms: precisions with activations of bytes.
     """
-    workloads = []
-    nodes: dict[str, tuple[str, ...]] = {}
     opset = max((needed_opset(grid.bits) for grid in grids), default=0)
-    for grid in (None, *grids):
-        form = model.clone()
-        raise_opset(form, opset, where)
-        sites = sites_of(form)
-        nodes = {site.name: nodes_of(site) for site in sites}
-        if grid is not None:
-            for site in sites:
-                emit(site, _zeros(site, right_grid(grid, site.columns)))
-            make_fusable(form.graph)
-        workloads.append(lower(form, "main", execution_type, streamed).workload)
+    opset = max(opset, OPSET) if byte_forms else opset
+    raised = model.clone()
+    raise_opset(raised, opset, where)
+    nodes = {site.name: nodes_of(site) for site in sites_of(raised)}
+    lowering = MixtureLowering(raised, nodes, execution_type, streamed)
+    workloads = [lowering.workload({}, {})]
+    workloads += [lowering.workload(dict.fromkeys(nodes, grid), {}) for grid in grids]
     groups = _products(workloads[0], nodes)
+    products = {
+        op: [
+            node for name in names for node in nodes[name] if node in workloads[KEEP].ops[op].nodes
+        ]
+        for names, ops in groups
+        for op in ops
+    }
+    for form in byte_forms:
+        blocked = {} if form.grid is None else dict.fromkeys(nodes, form.grid)
+        whole = lowering.workload(blocked, dict.fromkeys(nodes, form))
+        workloads.append(priced_alike(workloads[KEEP], whole, products))
     return Precisions(
         tuple(grids),
+        tuple(byte_forms),
         tuple(tuple(names) for names, _ in groups),
         tuple(tuple(ops) for _, ops in groups),
         WorkloadChoices(tuple(workloads)),
+        lowering,
     )
-
-
-def sites_of(model: ir.Model) -> tuple[Site, ...]:
-    """The sites whose precision is chosen, in the order of the graph.
-
-    A tied embedding stays as it is and its product gets integers of its own: looking up rows costs
-    no time worth choosing for, and ops would come and go with the precision.
-    """
-    return tuple(replace(site, tables=()) for site in find_sites(model.graph).found)
-
-
-def nodes_of(site: Site) -> tuple[str, ...]:
-    """Names of all nodes that a site's precision changes."""
-    return tuple(node_name(node) for node in (site.node, *site.shared))
 
 
 def _products(
@@ -160,17 +204,6 @@ def _products(
         all_ops = [op for group in joined for op in group[1]]
         groups.append(([*sites, name], list(dict.fromkeys([*all_ops, *ops]))))
     return groups
-
-
-def _zeros(site: Site, grid: Grid) -> QuantizedWeight:
-    groups = (grid.groups(site.inner), site.columns)
-    levels_KN: NDArray[np.int8] | NDArray[np.uint8]
-    if grid.symmetric:
-        levels_KN = np.zeros((site.inner, site.columns), np.int8)
-        return QuantizedWeight(grid, levels_KN, np.ones(groups, np.float16))
-    levels_KN = np.zeros((site.inner, site.columns), np.uint8)
-    zero_GN = np.zeros(groups, np.uint8)
-    return QuantizedWeight(grid, levels_KN, np.ones(groups, np.float16), zero_GN)
 
 
 def _weight_bytes(workload: Workload, ops: Sequence[int]) -> int:

@@ -54,7 +54,7 @@ class Choosing:
         """
         target, seed = self.goal.target, self.goal.seed
         place = Place(self.precisions, target.accelerator, target.pins, seed)
-        problems = [place.problem(self.precisions.uniform(p)) for p in range(self.precisions.count)]
+        problems = [place.price_problem(p) for p in range(self.precisions.count)]
         effort = Effort(self.options.nodes, 0.0, self.options.rounds, self.options.evaluations)
         search = JointSearch(place, problems, self.costs, effort)
         if self.goal.max_error is None:
@@ -92,7 +92,7 @@ class Choosing:
     def told(self, best: PlacedChoice) -> dict[str, str]:
         """What the manifest says of the choice beside its layers."""
         counts = np.bincount(best.choice_S, minlength=self.precisions.count).tolist()
-        names = ["kept", *(f"{grid.bits}x{grid.group}" for grid in self.precisions.grids)]
+        names = self.precisions.names
         chosen = ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))
         return {
             "chosen": chosen,
@@ -103,14 +103,18 @@ class Choosing:
     def _uniform(self, place: Place) -> list[PlacedChoice]:
         """All products in one precision, placed, as far as that keeps to the bounds.
 
-        From the smallest on, up to the first that does; keeping everything is one of them.
+        From the smallest on, up to the first that does; keeping everything is one of them. With
+        activations of bytes and of floats each.
         """
         choices = [self.precisions.uniform(p) for p in range(self.precisions.count)]
         choices.sort(key=lambda choice_S: (self.costs.weight_bytes(choice_S), choice_S))
+        evaluations = self.options.rounds * self.options.evaluations
+        found: dict[bool, PlacedChoice] = {}
         for choice_S in choices:
-            if self._keeps(choice_S):
-                return [place.place(choice_S, [], self.options.rounds * self.options.evaluations)]
-        return []
+            kind = self.precisions.reads_bytes(choice_S)
+            if kind not in found and self._keeps(choice_S):
+                found[kind] = place.place(choice_S, [], evaluations)
+        return list(found.values())
 
     def _keeps(self, choice_S: tuple[int, ...]) -> bool:
         """Whether a choice keeps to the bounds, as it is measured."""

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from accelerator_sim.accelerator import Accelerator
+from egrl.compression.joint.byte_forms import ByteForm, byte_forms
 from egrl.compression.spec import Spec
+from graph_ir.compression.activations import BEST, RangeOptions
 from graph_ir.compression.grid import Grid
+from graph_ir.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,10 @@ class AutoOptions:
     Attributes:
         grids: precisions to choose from beside keeping a weight: bits, `x`, channels of a group,
             with `/` between them.
+        activations: `float`, or `float/int8`: products may read bytes as well, those with weights
+            of 8 bits (a scale per output channel) and with the grids of 4 bits.
+        range: of bytes, `minmax`, `percentile`, `mse`, or `best`: whichever of them changes the
+            outputs least.
         symmetric: no zero points.
         nodes: of the program's branch and bound; 0 leaves the program out.
         rounds: of the search on the engine.
@@ -55,6 +62,8 @@ class AutoOptions:
     """
 
     grids: str = "8x32/8x128/4x32/4x128"
+    activations: str = "float"
+    range: str = BEST
     symmetric: bool = True
     nodes: int = 50
     rounds: int = 24
@@ -76,3 +85,25 @@ class AutoOptions:
         if len(set(grids)) < len(grids):
             raise spec.fail(f"grids: {self.grids} has one twice")
         return tuple(grids)
+
+    def forms(self, spec: Spec) -> tuple[ByteForm, ...]:
+        """The forms with activations of bytes.
+
+        Raises:
+            InputError: another word, a range that there is not, or no grid that has such a form.
+        """
+        try:
+            RangeOptions(range=self.range)
+        except InputError as error:
+            raise spec.fail(str(error)) from error
+        kinds = self.activations.split("/")
+        if sorted(kinds) not in (["float"], ["float", "int8"]):
+            raise spec.fail(f"activations: expected float or float/int8, got {self.activations!r}")
+        if kinds == ["float"]:
+            if self.range != BEST:
+                raise spec.fail("range: expected activations=float/int8 with it")
+            return ()
+        forms = byte_forms(self.candidates(spec))
+        if not forms:
+            raise spec.fail(f"activations=int8: expected a grid of 4 or 8 bits, got {self.grids}")
+        return forms

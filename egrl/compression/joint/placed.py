@@ -14,6 +14,7 @@ from egrl.placers.addressable import offer_addressable
 from egrl.placers.base import Budget, no_progress
 from egrl.placers.improver import Improver
 from egrl.placers.session import begin
+from graph_ir.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,17 @@ class Place:
         Raises:
             UnmetRequirementError: a tensor fits nowhere.
         """
-        workload = self.precisions.workload(choice_S)
+        return self._problem(self.precisions.workload(choice_S))
+
+    def price_problem(self, precision: int) -> PlacementProblem:
+        """The problem to price products in one precision by, all of them in it.
+
+        Raises:
+            UnmetRequirementError: a tensor fits nowhere.
+        """
+        return self._problem(self.precisions.price_workload(precision))
+
+    def _problem(self, workload: Workload) -> PlacementProblem:
         names = {tensor.name for tensor in workload.tensors}
         pins = {name: home for name, home in self.pins.items() if name in names}
         return build_problem(workload, self.accelerator, pins)

@@ -35,24 +35,22 @@ def single_errors(
     """
     sites = find_sites(model.graph).found
     weights = {site.name: site.weight_KN() for site in sites}
-    open_form, names = _weights_as_inputs(model, sites)
+    open_form, names = weights_as_inputs(model, sites)
     outputs = [value_name(value) for value in model.graph.outputs]
     execute = runner.open(open_form, outputs)
-    plain = {names[site.name]: _stored(site, weights[site.name]) for site in sites}
+    plain = {names[site.name]: stored(site, weights[site.name]) for site in sites}
     expected = [execute({**sample, **plain}) for sample in samples]
     errors: dict[tuple[str, Grid], float] = {}
     for site in sites:
         for grid in grids:
             weight_KN = quantize(weights[site.name], grid).dequantized()
-            feeds = {**plain, names[site.name]: _stored(site, weight_KN)}
+            feeds = {**plain, names[site.name]: stored(site, weight_KN)}
             got = (execute({**sample, **feeds}) for sample in samples)
             errors[site.name, grid] = relative_error(expected, got) ** 2
     return errors
 
 
-def _weights_as_inputs(
-    model: ir.Model, sites: Sequence[Site]
-) -> tuple[ir.Model, Mapping[str, str]]:
+def weights_as_inputs(model: ir.Model, sites: Sequence[Site]) -> tuple[ir.Model, Mapping[str, str]]:
     """A copy in which every site's weight is an input; its name by the site's."""
     form = model.clone()
     names: dict[str, str] = {}
@@ -70,9 +68,9 @@ def _weights_as_inputs(
     return form, names
 
 
-def _stored(site: Site, weight_KN: F32) -> Array:
+def stored(site: Site, weight_KN: F32) -> Array:
     """A weight as the model stores it."""
     tensor = site.weight.const_value
     assert tensor is not None
-    stored = (weight_KN.T if site.transposed else weight_KN) / np.float32(site.factor)
-    return np.ascontiguousarray(stored, tensor.dtype.numpy()).reshape(tensor.shape.numpy())
+    array = (weight_KN.T if site.transposed else weight_KN) / np.float32(site.factor)
+    return np.ascontiguousarray(array, tensor.dtype.numpy()).reshape(tensor.shape.numpy())

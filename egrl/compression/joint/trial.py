@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from egrl.compression.error import Reference
-from egrl.compression.joint.choices import Precisions, sites_of
+from egrl.compression.joint.byte_forms import Ranges, quantize_bytes, sites_of
+from egrl.compression.joint.choices import Precisions
 from egrl.compression.quantize import Kept, quantize_sites
 from graph_ir.compression.execution_options import right_grid
 from graph_ir.compression.fusable import make_fusable
@@ -27,6 +28,7 @@ class Trial:
         reference: the source.
         execution: of the result.
         measured: errors known already, by choice.
+        ranges: of the activations, where precisions have bytes for them.
     """
 
     model: ir.Model
@@ -37,6 +39,7 @@ class Trial:
     reference: Reference
     execution: Execution
     measured: dict[tuple[int, ...], float] = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=dict)
 
     def error(self, choice_S: tuple[int, ...]) -> float:
         """Relative error of the outputs, measured on the compressed model."""
@@ -58,6 +61,7 @@ class Trial:
             Records of its layers, and what the corrections said.
         """
         grids = self.precisions.grids_of(choice_S)
+        order = [site.name for site in sites_of(model)]
         sites = [site for site in sites_of(model) if site.name in grids]
         grids = {site.name: right_grid(grids[site.name], site.columns) for site in sites}
         kept: Kept = {}
@@ -68,4 +72,10 @@ class Trial:
             f"{part.name}: {part.correct(model, source, kept, self.data).details}"
             for part in self.corrections
         ]
+        forms = self.precisions.byte_forms_of(choice_S)
+        if forms:
+            nodes = self.precisions.lowering.nodes
+            layers += quantize_bytes(model, forms, nodes, self.ranges)
+            layers.sort(key=lambda layer: order.index(layer.name))
+            notes.append(f"{len(forms)} products read bytes: {', '.join(forms)}")
         return layers, notes
