@@ -167,13 +167,9 @@ _FLOAT = ir.DataType.FLOAT
 
 
 def _value(name: str, state: State) -> ir.Value:
-    return ir.Value(
-        name=name, shape=ir.Shape(state.shape), type=ir.TensorType(state.data_type)
-    )
+    return ir.Value(name=name, shape=ir.Shape(state.shape), type=ir.TensorType(state.data_type))
 
 
-def _named(
-    value: ir.Value, name: str, data_type: ir.DataType, shape: tuple[int, ...]
-) -> ir.Value:
+def _named(value: ir.Value, name: str, data_type: ir.DataType, shape: tuple[int, ...]) -> ir.Value:
     value.name, value.type, value.shape = name, ir.TensorType(data_type), ir.Shape(shape)
     return value

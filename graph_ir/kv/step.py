@@ -6,9 +6,9 @@ which nothing stays. Then the states `cache.LAYER.GROUP.PART`, zeros at first. O
 then the states as they are afterwards, `next.LAYER.GROUP.PART`, which may be bound to the same
 memory as those before. Every attention is one node (`graph_ir.kv.operator`).
 
-Where positions of the prompt are chosen there is a further input, `dropped` int64 [1]: how many were
-not. The prompt itself is then read by another graph, which keeps all of it (`prompt_graph`), and
-`graph_ir.kv.select` makes the states here out of those there.
+Where positions of the prompt are chosen there is a further input, `dropped` int64 [1]: how many
+were not. The prompt itself is then read by another graph, which keeps all of it (`prompt_graph`),
+and `graph_ir.kv.select` makes the states here out of those there.
 
 Entries that hold no position yet have no influence as long as they and their products with queries
 are finite.
@@ -27,8 +27,8 @@ from graph_ir.errors import InputError
 from graph_ir.kv.function import Group, attention_function
 from graph_ir.kv.group import given
 from graph_ir.kv.layout import KvLayout, prompt_layout
-from graph_ir.kv.operator import OPERATOR, STATES, CachedGroup, node_attributes
 from graph_ir.kv.observed import OBSERVED, observe
+from graph_ir.kv.operator import OPERATOR, STATES, CachedGroup, node_attributes
 from graph_ir.kv.plan_groups import plan_groups
 from graph_ir.kv.slots import Step
 from graph_ir.kv.static_body import (

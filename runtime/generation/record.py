@@ -77,7 +77,7 @@ def check_decoder_record(record: DecoderRecord, graphs: list[str], where: str) -
     if record.kv_bytes < 0 or record.kv_full_bytes < 0:
         raise InputError(f"{where}: decoder: negative bytes of caches")
     keep, growth = record.kv_keep, record.kv_growth
-    if not 0 <= keep <= record.context or not int(keep > 0) <= growth <= MAX_CONTEXT * (keep > 0):
+    if not (keep == growth == 0 or (1 <= keep <= record.context and 1 <= growth <= MAX_CONTEXT)):
         raise InputError(
             f"{where}: decoder: expected up to {record.context} chosen positions and room behind "
             f"them, or none of both, got kv_keep {keep} and kv_growth {growth}"
@@ -96,4 +96,5 @@ def decoder_text(record: DecoderRecord) -> str:
         f"{record.context} positions: {bytes_text(record.kv_bytes)} kept by "
         f"{plain(record.kv_method)}{f' ({plain(options)})' if options else ''}, as stored here; "
         f"everything as float16 would take {bytes_text(record.kv_full_bytes)}"
+        + ("; a prompt is kept whole while it is read" if record.kv_keep else "")
     )

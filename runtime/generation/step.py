@@ -109,7 +109,9 @@ def step_graph_of(session: ort.InferenceSession, where: str) -> StepGraph:
     tokens, logits = inputs[TOKENS], outputs[LOGITS]
     if len(tokens.shape) != 2 or tokens.shape[0] != 1 or logits.shape[:2] != (1, 1):
         raise InputError(f"{where}: not a step of a decoder: its tokens or logits have other forms")
-    return StepGraph(session, tokens.shape[1], tuple(forms), logits, COUNT in inputs, DROPPED in inputs)
+    return StepGraph(
+        session, tokens.shape[1], tuple(forms), logits, COUNT in inputs, DROPPED in inputs
+    )
 
 
 def empty_states(graph: StepGraph) -> dict[str, Array]:

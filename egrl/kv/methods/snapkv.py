@@ -58,6 +58,9 @@ class SnapKv(KvMethod):
                 )
         if not self.kv_budget:
             return self._layout(decoder, context, self.keep)
+        whole = self._layout(decoder, context, context)
+        if layout_share(decoder, whole) <= self.kv_budget:
+            return whole
         low, high = OBSERVED, max(OBSERVED, context - self.growth)
         while low < high:
             middle = (low + high + 1) // 2
