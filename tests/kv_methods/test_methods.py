@@ -5,6 +5,7 @@ from egrl.compression.spec import parse_spec
 from egrl.kv.budget import full_bytes, layout_bytes, layout_share
 from egrl.kv.method import ALL, Kept
 from egrl.kv.methods.duo import Duo
+from egrl.kv.methods.full import Full
 from egrl.kv.methods.no_compensation import NoCompensation
 from egrl.kv.methods.random_heads import RandomHeads
 from egrl.kv.methods.razor import Razor
