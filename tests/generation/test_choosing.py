@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from egrl.cli.main import main
 from egrl.decoding import compile_decoder
 from graph_ir.errors import InputError
 from graph_ir.save import save_model
@@ -162,3 +163,24 @@ def test_graphs_that_do_not_belong_together(folder, generators):
         manifest = msgspec.structs.replace(artifact.manifest, decoder=changed)
         with pytest.raises(InputError, match="decoder: expected"):
             open_generator(dataclasses.replace(artifact, manifest=manifest))
+
+
+def test_commands_know_the_third_graph(folder, capsys):
+    out = str(folder / "chosen")
+    assert main(["inspect", out]) == 0
+    assert "a prompt is kept whole while it is read" in capsys.readouterr().out
+    assert main(["verify", out]) == 0
+    assert "(prefill, select, decode)" in capsys.readouterr().out
+    assert main(["simulate", out, "--placer", "greedy", "--budget", "1ev"]) == 0
+    assert "chosen:select" in capsys.readouterr().out
+    tokens = ",".join(map(str, PROMPT))
+    assert main(["generate", out, "--tokens", tokens, "--max-tokens", "3"]) == 0
+    assert len(capsys.readouterr().out.strip().split(",")) == 3
+
+
+def test_models_that_it_cannot_serve_are_refused(tmp_path):
+    save_model(tiny_decoder(windows=(9, 0)).model, tmp_path, "sliding", "sliding.weights")
+    with pytest.raises(InputError, match="snapkv: attention 0: expected no sliding window"):
+        compile_decoder(
+            tmp_path / "sliding.onnx", out=tmp_path / "o", context=64, compress=("snapkv",)
+        )
