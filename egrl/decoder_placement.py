@@ -21,6 +21,7 @@ from egrl.placement import Placed, place, report_placement
 from egrl.placers.base import Budget, Progress, no_progress
 from graph_ir.decoder.decoder import TOKENS
 from graph_ir.errors import InputError, UnmetRequirementError
+from graph_ir.kv.static_body import PROMPT_PREFIX
 from graph_ir.text import quoted
 from graph_ir.workload import Tensor, TensorKind
 
@@ -74,11 +75,11 @@ def place_decoder(
             other's.
     """
     check_states(decode, prefill)
-    quarter = _quarter(budget)
+    part = quarter(budget)
 
     def placed(problem: PlacementProblem) -> Placed:
         name = f"{model} ({problem.workload.name})" if model else ""
-        return place(problem, placer, quarter, seed, progress, name)
+        return place(problem, placer, part, seed, progress, name)
 
     free_decode, free_prefill = placed(decode), placed(prefill)
     after_decode = placed(with_homes_of(prefill, decode, free_decode.homes_T))
@@ -115,6 +116,8 @@ def check_states(decode: PlacementProblem, prefill: PlacementProblem) -> None:
     """
     known = _shared(decode)
     for name, tensor in _shared(prefill).items():
+        if name.startswith(PROMPT_PREFIX):  # A graph between the two makes the other's out of it.
+            continue
         other = known.get(name)
         if tensor.kind is TensorKind.STATE and (other is None or _form(tensor) != _form(other)):
             got = "nothing" if other is None else _form(other)
@@ -169,7 +172,8 @@ def _form(tensor: Tensor) -> str:
     return f"{tensor.data_type} {list(tensor.shape)} ({tensor.kind})"
 
 
-def _quarter(budget: Budget) -> Budget:
+def quarter(budget: Budget) -> Budget:
+    """A quarter of a budget: there are four searches."""
     evaluations = budget.evaluations
     return replace(
         budget,

@@ -8,12 +8,12 @@ import onnx_ir as ir
 from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.problem import PlacementProblem, build_problem
 from egrl.context_report import with_caches
-from egrl.decoder_placement import place_decoder
-from egrl.placement import Placed
+from egrl.decoder_placement import place_decoder, quarter
+from egrl.placement import Placed, place
 from egrl.placers.base import Budget, Progress
 from graph_ir.errors import InputError
 from graph_ir.workload import Workload
-from runtime.generation.record import DECODE, PREFILL
+from runtime.generation.record import DECODE, PREFILL, SELECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ def place_steps(
     pins: Mapping[str, str],
     search: Search,
 ) -> dict[str, PlacedStep]:
-    """Place both graphs, as `egrl.decoder_placement` does.
+    """Place the graphs: those of steps together, as `egrl.decoder_placement` does.
 
     Args:
-        workloads: of both graphs.
+        workloads: of all graphs.
         accelerator: the target.
         pins: tensor name to home name.
-        search: the budget is that of both.
+        search: the budget is that of both steps; a graph that chooses has a quarter of it beside.
 
     Raises:
         InputError: a pin names nothing.
@@ -64,10 +64,20 @@ def place_steps(
         search.progress,
         search.model,
     )
-    return {
-        PREFILL: PlacedStep(problems[PREFILL], placed.prefill),
-        DECODE: PlacedStep(problems[DECODE], placed.decode),
-    }
+    steps = {PREFILL: PlacedStep(problems[PREFILL], placed.prefill)}
+    if SELECT in problems:
+        # It runs once in a sequence and has no weights or states that a step would share.
+        chosen = place(
+            problems[SELECT],
+            search.placer,
+            quarter(search.budget),
+            search.seed,
+            search.progress,
+            f"{search.model} ({SELECT})",
+        )
+        steps[SELECT] = PlacedStep(problems[SELECT], chosen)
+    steps[DECODE] = PlacedStep(problems[DECODE], placed.decode)
+    return steps
 
 
 def reported(step: PlacedStep, graph: ir.Model, context: int) -> PlacedStep:

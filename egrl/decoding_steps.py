@@ -1,4 +1,7 @@
-"""The graphs of a decoder: one that reads a chunk of the prompt, one that adds a token."""
+"""The graphs of a decoder: one that reads a chunk of the prompt, one that adds a token.
+
+Where positions of the prompt are chosen there is a third between them, `graph_ir.kv.select`.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,9 +12,11 @@ from egrl.compression.gate import check_executed
 from egrl.decoding_shrink import Kept
 from graph_ir.compression.fusable import make_fusable
 from graph_ir.errors import InputError
-from graph_ir.kv.step import step_graph
+from graph_ir.kv.layout import prompt_layout
+from graph_ir.kv.select import select_graph
+from graph_ir.kv.step import prompt_graph, step_graph
 from graph_ir.passes.pipeline import PassReport, run_lossless
-from runtime.generation.record import DECODE, PREFILL
+from runtime.generation.record import DECODE, PREFILL, SELECT
 
 DEFAULT_CHUNK = 128
 Form = Literal["standard", "onnxruntime"]
@@ -34,7 +39,7 @@ class Steps:
 
 
 def make_steps(kept: Kept, chunk: int | None, form: Form) -> Steps:
-    """Makes both graphs of the same weights and caches.
+    """Makes all graphs, of the same weights and caches.
 
     Args:
         kept: the decoder and what its caches keep.
@@ -48,11 +53,11 @@ def make_steps(kept: Kept, chunk: int | None, form: Form) -> Steps:
     rows = _rows(kept, chunk)
     graphs: dict[str, ir.Model] = {}
     passes: list[PassReport] = []
-    for name, count in ((PREFILL, rows), (DECODE, 1)):
-        model = step_graph(kept.decoder, kept.layout, count, form)
+    for name in (PREFILL, SELECT, DECODE) if kept.layout.keep else (PREFILL, DECODE):
+        model = _made(name, kept, rows, form)
         model.graph.name = name
         passes += run_lossless(model)
-        if kept.compressed.records:
+        if kept.compressed.records and name != SELECT:
             make_fusable(model.graph)
         graphs[name] = model
     if kept.compressed.records:
@@ -62,10 +67,20 @@ def make_steps(kept: Kept, chunk: int | None, form: Form) -> Steps:
     return Steps(graphs, rows, tuple(passes))
 
 
+def _made(name: str, kept: Kept, rows: int, form: Form) -> ir.Model:
+    decoder, layout = kept.decoder, kept.layout
+    if name == SELECT:
+        return select_graph(decoder, layout)
+    if name == DECODE:
+        return step_graph(decoder, layout, 1, form)
+    return (prompt_graph if layout.keep else step_graph)(decoder, layout, rows, form)
+
+
 def _rows(kept: Kept, chunk: int | None) -> int:
     """Rows of the prompt's graph: no more than the smallest ring has room for."""
     context = kept.layout.context
-    windows = [group.window or context for groups in kept.layout.layers for group in groups]
+    layers = prompt_layout(kept.layout).layers
+    windows = [group.window or context for groups in layers for group in groups]
     most = min([context, *windows])
     if most < 2:
         raise InputError(f"window: expected 2 or more positions, got {most}")

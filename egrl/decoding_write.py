@@ -88,6 +88,8 @@ def decoder_record(parts: DecoderParts) -> DecoderRecord:
         kv_form=parts.form,
         kv_bytes=layout_bytes(kept.decoder, kept.layout),
         kv_full_bytes=full_bytes(kept.decoder, kept.layout.context),
+        kv_keep=kept.layout.keep,
+        kv_growth=kept.layout.growth,
     )
 
 

@@ -19,7 +19,7 @@ from egrl.advice.advise import advise
 from egrl.budget import parse_budget
 from egrl.compilation import Prepared, prepare
 from egrl.context_report import with_caches
-from egrl.decoder_placement import place_decoder
+from egrl.decoder_placement import place_decoder, quarter
 from egrl.placement import Placed, place, report_placement
 from egrl.placers import PLACERS
 from egrl.placers.base import Budget, PlacerResult, Progress, no_progress
@@ -27,7 +27,7 @@ from graph_ir.errors import InputError
 from graph_ir.load import load_model
 from graph_ir.load_step import load_step
 from graph_ir.lower import lower
-from runtime.generation.record import DECODE, PREFILL, DecoderRecord
+from runtime.generation.record import DECODE, PREFILL, SELECT, DecoderRecord
 from runtime.load import Artifact, load_artifact
 from runtime.manifest import TARGET_FILE
 
@@ -151,6 +151,8 @@ def _placed_again(
         token = both.decode
         report = with_caches(token.report, graph, problems[DECODE], token.homes_T, record.context)
         placed = {PREFILL: both.prefill, DECODE: replace(token, report=report)}
+        if SELECT in problems:
+            placed[SELECT] = place(problems[SELECT], placer, quarter(budget), seed, progress)
         return {name: _renamed(placed[name], artifact, name) for name in problems}
     return {
         name: place(problem, placer, budget, seed, progress, artifact.reports[name].model)

@@ -52,6 +52,13 @@ def _streaming() -> KvMethod:
     return Streaming()
 
 
+def _snapkv() -> KvMethod:
+    """Positions that the end of the prompt attends to, chosen by each head when it was read."""
+    from egrl.kv.methods.snapkv import SnapKv
+
+    return SnapKv()
+
+
 def _full() -> KvMethod:
     """Everything, stored in bits=32, 16, 8 or 4."""
     from egrl.kv.methods.full import Full
@@ -66,12 +73,13 @@ KV_METHODS: dict[str, Callable[[], KvMethod]] = {
     "random-heads": _random_heads,
     "duo": _duo,
     "streaming": _streaming,
+    "snapkv": _snapkv,
     "kv": _full,
 }
 
 
-NOT_BUILT: tuple[str, ...] = ("snapkv", "adakv", "expected-attention", "scissorhands")
-"""Methods that choose by what a prompt says; they need a graph between prompt and tokens."""
+NOT_BUILT: tuple[str, ...] = ("adakv", "expected-attention", "scissorhands")
+"""Further methods that choose by what a prompt says."""
 
 
 def is_kv_spec(spec: Spec) -> bool:

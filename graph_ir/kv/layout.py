@@ -1,6 +1,6 @@
 """Which keys and values each KV head keeps: the result of every KV method, read by the graphs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graph_ir.errors import InputError
 
@@ -13,7 +13,9 @@ class HeadGroup:
 
     A group keeps either everything (`window` 0) or its first `sinks` positions, the last `window`
     positions in a ring, and, with `compensation`, one slot with the means of all dropped keys and
-    values whose logit has the logarithm of their number added (RazorAttention, section 3).
+    values whose logit has the logarithm of their number added (RazorAttention, section 3). Or, with
+    `keep`, each head has its own choice of that many positions, made once the prompt has been read
+    (`graph_ir.kv.select`), and room for `growth` that come after it.
 
     Attributes:
         heads: indices of its KV heads, rising.
@@ -22,6 +24,8 @@ class HeadGroup:
         compensation: whether what is dropped leaves its mean behind.
         key_bits: of a stored key: 32 float, 16 float16, 8 and 4 integers with scales per channel.
         value_bits: of a stored value, likewise.
+        keep: positions of the prompt that each head chooses; 0 where nothing is chosen.
+        growth: positions after the prompt, of which all are kept; 0 where nothing is chosen.
     """
 
     heads: tuple[int, ...]
@@ -30,6 +34,8 @@ class HeadGroup:
     compensation: bool = False
     key_bits: int = 32
     value_bits: int = 32
+    keep: int = 0
+    growth: int = 0
 
     def __post_init__(self) -> None:
         """Checks what no graph could be made of.
@@ -45,9 +51,15 @@ class HeadGroup:
             raise InputError(f"sinks and compensation: expected a window beside them, got {self}")
         if self.key_bits not in BITS or self.value_bits not in BITS:
             raise InputError(f"bits of keys and values: expected one of {BITS}, got {self}")
+        if min(self.keep, self.growth) < 0 or (self.keep == 0) != (self.growth == 0):
+            raise InputError(f"keep and growth: expected both or none, got {self}")
+        if self.keep and self.window:
+            raise InputError(f"window: expected none beside chosen positions, got {self}")
 
     def slots(self, context: int) -> int:
         """Positions that its caches have room for, the compensation slot included."""
+        if self.keep:
+            return self.keep + self.growth
         if self.window == 0:
             return context
         return int(self.compensation) + self.sinks + self.window
@@ -65,6 +77,33 @@ class KvLayout:
     context: int
     layers: tuple[tuple[HeadGroup, ...], ...]
 
+    def __post_init__(self) -> None:
+        """Checks that heads choose alike: one number says how many positions were dropped.
+
+        Raises:
+            InputError: some choose and others do not, or another number of positions, or more than
+                there are.
+        """
+        chosen = sorted({(group.keep, group.growth) for groups in self.layers for group in groups})
+        if len(chosen) > 1:
+            raise InputError(
+                f"KV layout: expected the same keep and growth of all heads, got {chosen}"
+            )
+        if self.keep > self.context:
+            raise InputError(
+                f"KV layout: expected at most {self.context} chosen positions, got {self.keep}"
+            )
+
+    @property
+    def keep(self) -> int:
+        """Positions of a prompt that each head chooses; 0 where nothing is chosen."""
+        return max((group.keep for groups in self.layers for group in groups), default=0)
+
+    @property
+    def growth(self) -> int:
+        """Positions after the prompt that there is room for; 0 where nothing is chosen."""
+        return max((group.growth for groups in self.layers for group in groups), default=0)
+
 
 def full_layout(context: int, kv_heads: tuple[int, ...], bits: int = 32) -> KvLayout:
     """Every head keeps everything.
@@ -76,3 +115,11 @@ def full_layout(context: int, kv_heads: tuple[int, ...], bits: int = 32) -> KvLa
     """
     groups = (HeadGroup(tuple(range(count)), key_bits=bits, value_bits=bits) for count in kv_heads)
     return KvLayout(context, tuple((group,) for group in groups))
+
+
+def prompt_layout(layout: KvLayout) -> KvLayout:
+    """What is kept while a prompt is read of which positions are chosen afterwards: everything."""
+    layers = tuple(
+        tuple(replace(group, keep=0, growth=0) for group in groups) for groups in layout.layers
+    )
+    return KvLayout(layout.context, layers)

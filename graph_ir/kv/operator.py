@@ -97,11 +97,19 @@ def cached_attention(node: ir.Node) -> CachedAttention:
     state_counts = numbers.get_ints("group_states", ())
     parameters = list(zip(*(numbers.get_ints(name, ()) for name in _GROUP_ATTRIBUTES), strict=True))
     output = 1
+    keep, growth = numbers.get_int("keep", 0), numbers.get_int("growth", 0)
     for index, (window, sinks, compensation, key_bits, value_bits, slots, first) in enumerate(
         parameters
     ):
         kept = HeadGroup(
-            tuple(heads[: counts[index]]), window, sinks, bool(compensation), key_bits, value_bits
+            heads=tuple(heads[: counts[index]]),
+            window=window,
+            sinks=sinks,
+            compensation=bool(compensation),
+            key_bits=key_bits,
+            value_bits=value_bits,
+            keep=keep,
+            growth=growth,
         )
         del heads[: counts[index]]
         states = tuple((first + at, output + at) for at in range(state_counts[index]))
@@ -156,6 +164,8 @@ def node_attributes(
         "value_width": attention.value_width,
         "window": attention.window,
     }
+    if kept[0].keep:  # the same for all, see `KvLayout`
+        single |= {"keep": kept[0].keep, "growth": kept[0].growth}
     return {
         **{name: ir.AttrInt64(name, value) for name, value in single.items()},
         **{name: ir.AttrInt64s(name, values) for name, values in integers.items()},

@@ -13,15 +13,16 @@ from graph_ir.kv.standard import StandardTold
 
 
 def plan_groups(
-    decoder: Decoder, layout: KvLayout, step: Step, *, fused: bool
+    decoder: Decoder, layout: KvLayout, step: Step, *, fused: bool, prefix: str = "cache."
 ) -> list[tuple[Group, ...]]:
     """The groups of all attentions; what several are told is computed once.
 
     Args:
         decoder: whose attentions they are.
         layout: what they keep.
-        step: writes the nodes.
+        step: writes the nodes; its positions are counted as the caches have them.
         fused: whether operators of onnxruntime may be used.
+        prefix: of the names of the states.
     """
     planner = _Planner(step)
     return [
@@ -33,7 +34,7 @@ def plan_groups(
                 states := group_states(attention, kept, shape.slots),
                 tuple(
                     ir.Value(
-                        name=f"cache.{index}.{at}.{state.part}",
+                        name=f"{prefix}{index}.{at}.{state.part}",
                         shape=ir.Shape(state.shape),
                         type=ir.TensorType(state.data_type),
                     )

@@ -20,9 +20,12 @@ from graph_ir.static_shapes import make_static
 
 PAST = "past_length"
 COUNT = "count"
+DROPPED = "dropped"
+PROMPT_PREFIX = "prompt."
+"""Of the states of a prompt that is read whole before anything is chosen of it."""
 STEP_PREFIX = "step."
 LastRow = Literal["product", "logits", "none"]
-_RESERVED = ("cache.", "next.", STEP_PREFIX)
+_RESERVED = ("cache.", "next.", PROMPT_PREFIX, STEP_PREFIX)
 
 # What may stand between the product that makes logits and the logits themselves.
 _ROWWISE = frozenset(
@@ -92,8 +95,8 @@ _FLOAT = ir.DataType.FLOAT
 
 def _open_step(graph: ir.Graph, rows: int, opset: int) -> Step:
     """Puts `past_length` and `count` in the place of `positions`."""
-    past = _input(PAST)
-    count = _input(COUNT) if rows > 1 else None
+    past = integer_input(PAST)
+    count = integer_input(COUNT) if rows > 1 else None
     step = Step(Writer(STEP_PREFIX, opset), past, count, rows)
     positions = next(value for value in graph.inputs if value.name == POSITIONS)
     positions.replace_all_uses_with(step.model_positions())
@@ -102,7 +105,8 @@ def _open_step(graph: ir.Graph, rows: int, opset: int) -> Step:
     return step
 
 
-def _input(name: str) -> ir.Value:
+def integer_input(name: str) -> ir.Value:
+    """An input int64 [1]."""
     return ir.Value(name=name, shape=ir.Shape([1]), type=ir.TensorType(ir.DataType.INT64))
 
 
@@ -142,7 +146,7 @@ def _rename_reserved(graph: ir.Graph) -> None:
     values += [output for node in graph for output in node.outputs]
     for value in values:
         name = value.name or ""
-        if name in (PAST, COUNT) or name.startswith(_RESERVED):
+        if name in (PAST, COUNT, DROPPED) or name.startswith(_RESERVED):
             value.name = f"decoder.{name}"
 
 

@@ -6,6 +6,10 @@ which nothing stays. Then the states `cache.LAYER.GROUP.PART`, zeros at first. O
 then the states as they are afterwards, `next.LAYER.GROUP.PART`, which may be bound to the same
 memory as those before. Every attention is one node (`graph_ir.kv.operator`).
 
+Where positions of the prompt are chosen there is a further input, `dropped` int64 [1]: how many
+were not. The prompt itself is then read by another graph, which keeps all of it (`prompt_graph`),
+and `graph_ir.kv.select` makes the states here out of those there.
+
 Entries that hold no position yet have no influence as long as they and their products with queries
 are finite.
 """
@@ -22,10 +26,20 @@ from graph_ir.decoder.decoder import DOMAIN, Decoder
 from graph_ir.errors import InputError
 from graph_ir.kv.function import Group, attention_function
 from graph_ir.kv.group import given
-from graph_ir.kv.layout import KvLayout
+from graph_ir.kv.layout import KvLayout, prompt_layout
+from graph_ir.kv.observed import OBSERVED, observe
 from graph_ir.kv.operator import OPERATOR, STATES, CachedGroup, node_attributes
 from graph_ir.kv.plan_groups import plan_groups
-from graph_ir.kv.static_body import Body, close_body, open_body, takes_a_row
+from graph_ir.kv.slots import Step
+from graph_ir.kv.static_body import (
+    DROPPED,
+    PROMPT_PREFIX,
+    Body,
+    close_body,
+    integer_input,
+    open_body,
+    takes_a_row,
+)
 
 Form = Literal["standard", "onnxruntime"]
 Logits = Literal["last", "all"]
@@ -55,15 +69,60 @@ def step_graph(
         InputError: the layout is not one of this decoder, or rows do not fit it.
     """
     _check(decoder, layout, rows)
+    return _step_graph(decoder, layout, rows, form, logits, observed=0)
+
+
+def prompt_graph(
+    decoder: Decoder, layout: KvLayout, rows: int, form: Form, logits: Logits = "last"
+) -> ir.Model:
+    """The graph that reads a prompt of which positions are chosen afterwards.
+
+    Its states are called `prompt.` instead of `cache.`: caches with room for the whole context, and
+    for each attention the last `OBSERVED` queries, `prompt.LAYER.query` [1, query_heads, OBSERVED,
+    head_width], the latest at the end.
+
+    Args:
+        decoder: is not changed; weights are shared with it.
+        layout: in which positions are chosen.
+        rows: of a step.
+        form: as of `step_graph`.
+        logits: as of `step_graph`.
+
+    Raises:
+        InputError: as `step_graph`.
+    """
+    _check(decoder, layout, 1)
+    whole = prompt_layout(layout)
+    _check(decoder, whole, rows)
+    return _step_graph(decoder, whole, rows, form, logits, observed=OBSERVED)
+
+
+def _step_graph(
+    decoder: Decoder, layout: KvLayout, rows: int, form: Form, logits: Logits, observed: int
+) -> ir.Model:
+    prefix = PROMPT_PREFIX if observed else "cache."
     for last_row in ("product", "logits") if logits == "last" and rows > 1 else ("none",):
         body = open_body(decoder, rows, last_row)
-        layers = plan_groups(decoder, layout, body.step, fused=form == "onnxruntime")
+        step = _without_dropped(body) if layout.keep else body.step
+        layers = plan_groups(decoder, layout, step, fused=form == "onnxruntime", prefix=prefix)
         told = [value for groups in layers for group in groups for value in given(group.told)]
+        queries = observe(body, decoder, observed) if observed else []
+        told += [after for _, after in queries]
         operands, told = close_body(body, told, decoder.source_path)
         if last_row != "product" or takes_a_row(body):
             break
-    _put_back(decoder, body, operands, layers, iter(told))
+    after = told[len(told) - len(queries) :]
+    extra = [(before, now) for (before, _), now in zip(queries, after, strict=True)]
+    _put_back(decoder, body, operands, layers, iter(told), extra)
     return body.model
+
+
+def _without_dropped(body: Body) -> Step:
+    """The step as caches count its positions that lack some of the prompt's."""
+    step, dropped = body.step, integer_input(DROPPED)
+    body.model.graph.inputs.append(dropped)
+    past = step.writer.op("Sub", step.past, dropped)
+    return Step(step.writer, past, step.count, step.rows)
 
 
 def _check(decoder: Decoder, layout: KvLayout, rows: int) -> None:
@@ -86,7 +145,7 @@ def _check(decoder: Decoder, layout: KvLayout, rows: int) -> None:
                 f"KV heads once, got {heads}"
             )
         for group in groups:
-            most = group.window or layout.context
+            most = group.window or (group.growth if group.keep else layout.context)
             if not 1 <= rows <= most:
                 raise InputError(
                     f"{where}: rows of a step: expected 1 to {most}, what attention {index} keeps, "
@@ -100,6 +159,11 @@ def _check(decoder: Decoder, layout: KvLayout, rows: int) -> None:
                 raise InputError(
                     f"{where}: attention {index}: expected keys and values of even width for 4 "
                     f"bits, got {attention.head_width} and {attention.value_width}"
+                )
+            if group.keep and (attention.window or attention.slopes or attention.sinks):
+                raise InputError(
+                    f"{where}: attention {index}: expected no sliding window, ALiBi or learned "
+                    "sinks where positions of a prompt are chosen"
                 )
             if group.compensation and attention.window:
                 raise InputError(
@@ -116,6 +180,7 @@ def _put_back(
     operands: Sequence[Sequence[ir.Value]],
     layers: Sequence[Sequence[Group]],
     told: Iterator[ir.Value],
+    extra: Sequence[tuple[ir.Value, ir.Value]],
 ) -> None:
     """Puts the attentions into the static graph, the states beside its inputs and outputs."""
     model, graph = body.model, body.model.graph
@@ -153,6 +218,11 @@ def _put_back(
         )
         pairs += _connect(graph, body.results[index], node, groups)
     graph.sort()
+    for before, after in extra:
+        after.name = _next_name(before)
+        after.type, after.shape = before.type, before.shape
+        graph.inputs.remove(before)
+    pairs += extra
     graph.inputs.extend(state for state, _ in pairs)
     graph.outputs.extend(state for _, state in pairs)
     common.RemoveUnusedNodesPass()(model)
@@ -174,6 +244,12 @@ def _connect(
     graph.append(node)
     before = [state for group in groups for state in group.before]
     for old, new in zip(before, after, strict=True):
-        new.name = (old.name or "").replace("cache.", "next.", 1)
+        new.name = _next_name(old)
         new.type, new.shape = old.type, old.shape
     return list(zip(before, after, strict=True))
+
+
+def _next_name(before: ir.Value) -> str:
+    """Name of a state after the step."""
+    name = before.name or ""
+    return name.replace("cache.", "next.", 1) if name.startswith("cache.") else f"next.{name}"

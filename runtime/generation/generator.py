@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from graph_ir.errors import InputError
+from runtime.generation.choosing import Choice, check_choice, open_choice
 from runtime.generation.record import DECODE, PREFILL, TOKENIZER_FILE, DecoderRecord
 from runtime.generation.sampling import GREEDY, Sampling, choose
 from runtime.generation.saved import Saved, execution_digest, read_sequence, save_sequence
@@ -30,6 +31,7 @@ class Generator:
         record: what the manifest says.
         tokenizer: None where the artifact has none; then there are tokens and no texts.
         digest: of the artifact, which saved sessions carry.
+        choice: made of a prompt, between the two; None where they have the same states.
 
     Raises:
         InputError: the graphs do not belong together, or not to the record.
@@ -42,8 +44,10 @@ class Generator:
         record: DecoderRecord,
         tokenizer: Tokenizer | None,
         digest: str,
+        choice: Choice | None = None,
     ) -> None:
-        check_graphs(prefill, decode, record)
+        check_graphs(prefill, decode, record, choice)
+        self._choice = choice
         self._prefill = prefill
         self._decode = decode
         self._digest = digest
@@ -52,12 +56,12 @@ class Generator:
 
     @property
     def cache_bytes(self) -> int:
-        """Of one sequence."""
+        """Of one sequence; of a prompt that positions are chosen of, once it has been read."""
         return sum(form.size_bytes for form in self._decode.states)
 
     def start(self) -> TextSequence:
         """A new sequence."""
-        return TextSequence(self._prefill, self._decode)
+        return TextSequence(self._prefill, self._decode, choice=self._choice)
 
     def generate(
         self,
@@ -81,7 +85,7 @@ class Generator:
         Raises:
             InputError: nothing to go on from, an unknown token, or more than the context holds.
         """
-        context = self.record.context
+        context = sequence.most_positions(self.record.context)
         check_tokens(tokens, self.record.vocabulary)
         if not tokens and not sequence.tokens:
             raise InputError("prompt: expected at least one token, got none")
@@ -98,7 +102,7 @@ class Generator:
         sequence.finish = ""
         for _ in range(max_tokens):
             position = len(sequence.tokens)
-            if position > self.record.context:
+            if position > sequence.most_positions(self.record.context):
                 sequence.finish = "context"
                 return
             token = choose(sequence.advance(), sampling, position)
@@ -146,7 +150,7 @@ class Generator:
         """
         if not sequence.whole:
             raise InputError(f"{path}: not written: a step of the sequence was interrupted")
-        saved = Saved(tuple(sequence.tokens), sequence.fed, sequence.states)
+        saved = Saved(tuple(sequence.tokens), sequence.fed, sequence.states, sequence.dropped)
         save_sequence(path, saved, self._digest)
 
     def resume(self, path: Path) -> TextSequence:
@@ -156,9 +160,22 @@ class Generator:
             InputError: not a saved session, one of another artifact, or a damaged one.
         """
         saved = read_sequence(
-            path, self._digest, self._decode.states, self.record.vocabulary, self.record.context
+            path,
+            self._digest,
+            self._decode.states,
+            self.record.vocabulary,
+            self.record.context,
+            self.record.kv_keep,
         )
-        return TextSequence(self._prefill, self._decode, saved.tokens, saved.fed, saved.states)
+        return TextSequence(
+            self._prefill,
+            self._decode,
+            saved.tokens,
+            saved.fed,
+            saved.states,
+            self._choice,
+            saved.dropped,
+        )
 
 
 def open_generator(artifact: Artifact, threads: int | None = None) -> Generator:
@@ -179,6 +196,7 @@ def open_generator(artifact: Artifact, threads: int | None = None) -> Generator:
         record,
         read_tokenizer(artifact.path / TOKENIZER_FILE) if has_texts else None,
         execution_digest(artifact.manifest),
+        open_choice(artifact, record, threads),
     )
 
 
@@ -197,7 +215,9 @@ def decoder_record(artifact: Artifact) -> DecoderRecord:
     return record
 
 
-def check_graphs(prefill: StepGraph, decode: StepGraph, record: DecoderRecord) -> None:
+def check_graphs(
+    prefill: StepGraph, decode: StepGraph, record: DecoderRecord, choice: Choice | None = None
+) -> None:
     """Compare the graphs with each other and with the record.
 
     Raises:
@@ -208,8 +228,9 @@ def check_graphs(prefill: StepGraph, decode: StepGraph, record: DecoderRecord) -
             f"decoder: expected graphs of {record.chunk} rows and of 1, got {prefill.rows} "
             f"and {decode.rows}"
         )
+    check_choice(choice, prefill, decode)
     forms = [{form.input: form for form in graph.states} for graph in (prefill, decode)]
-    if forms[0] != forms[1]:
+    if choice is None and forms[0] != forms[1]:
         raise InputError("decoder: its two graphs have different states")
     for graph in (prefill, decode):
         if graph.vocabulary != record.vocabulary:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from graph_ir.errors import InputError
 from graph_ir.text import quoted
-from runtime.generation.record import DECODE, PREFILL, TOKENIZER_FILE
+from runtime.generation.record import TOKENIZER_FILE, DecoderRecord, step_graphs
 from runtime.generation.step import StateForm
 from runtime.manifest import WEIGHTS_FILE, Manifest, graph_files
 from runtime.npz import read_inputs, write_outputs
@@ -30,16 +30,18 @@ Array = NDArray[np.generic]
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a file holds."""
+    """What a file holds; `dropped` positions are lacking in the caches where some were chosen."""
 
     tokens: tuple[int, ...]
     fed: int
     states: Mapping[str, Array]
+    dropped: int = 0
 
 
 def execution_digest(manifest: Manifest) -> str:
     """SHA-256 over what decides what is computed: graphs, weights, tokenizer; not the plans."""
-    names = [graph_files(graph)[0] for graph in (PREFILL, DECODE)]
+    assert isinstance(manifest.decoder, DecoderRecord)
+    names = [graph_files(graph)[0] for graph in step_graphs(manifest.decoder)]
     names += [name for name in (WEIGHTS_FILE, TOKENIZER_FILE) if name in manifest.files]
     lines = [f"{name} {manifest.files[name].sha256}\n" for name in names]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -57,13 +59,20 @@ def save_sequence(path: Path, saved: Saved, digest: str) -> None:
         "tokens": np.array(saved.tokens, np.int64),
         "fed": np.array([saved.fed], np.int64),
     }
+    if saved.dropped:
+        arrays["dropped"] = np.array([saved.dropped], np.int64)
     for name, state in saved.states.items():
         arrays[f"state:{name}"] = _shortened(state)
     write_outputs(path, arrays)
 
 
 def read_sequence(
-    path: Path, digest: str, forms: tuple[StateForm, ...], vocabulary: int, context: int
+    path: Path,
+    digest: str,
+    forms: tuple[StateForm, ...],
+    vocabulary: int,
+    context: int,
+    keep: int = 0,
 ) -> Saved:
     """Read a file.
 
@@ -73,6 +82,7 @@ def read_sequence(
         forms: of the artifact's caches.
         vocabulary: number of tokens.
         context: positions that a sequence may have.
+        keep: positions that are chosen of a prompt; 0 where nothing is chosen.
 
     Raises:
         InputError: not a saved session, of another artifact, or a damaged one.
@@ -93,12 +103,27 @@ def read_sequence(
     (fed,) = _numbers(path, arrays, "fed", 1)
     if not len(tokens) <= context + 1 or not 0 <= fed <= min(len(tokens), context):
         raise InputError(f"{path}: damaged: {fed} of {len(tokens)} tokens in {context} positions")
+    dropped = _dropped(path, arrays, forms, fed, keep)
     if any(not 0 <= token < vocabulary for token in tokens):
         raise InputError(f"{path}: damaged: a token beyond the vocabulary of {vocabulary}")
     states = {}
     for form in forms:
         states[form.input] = _lengthened(path, form, _array(path, arrays, f"state:{form.input}"))
-    return Saved(tuple(tokens), fed, states)
+    return Saved(tuple(tokens), fed, states, dropped)
+
+
+def _dropped(
+    path: Path, arrays: Mapping[str, Array], forms: tuple[StateForm, ...], fed: int, keep: int
+) -> int:
+    """Positions that the caches lack."""
+    dropped = _numbers(path, arrays, "dropped", 1)[0] if "dropped" in arrays else 0
+    slots = min((form.shape[_SLOTS] for form in forms), default=0) if keep else 0
+    held = fed - dropped
+    if dropped < 0 or (dropped and held < max(1, keep)) or (keep and held > slots):
+        raise InputError(f"{path}: damaged: {dropped} of {fed} positions dropped")
+    if dropped and not keep:
+        raise InputError(f"{path}: damaged: nothing is dropped by this artifact")
+    return dropped
 
 
 def _shortened(state: Array) -> Array:

@@ -7,7 +7,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graph_ir.errors import InputError
-from runtime.generation.step import BoundStep, StepGraph
+from runtime.generation.choosing import Choice, Prompt
+from runtime.generation.step import BoundStep, StepGraph, empty_states
 
 Array = NDArray[np.generic]
 
@@ -28,11 +29,15 @@ class TextSequence:
         tokens: of the text so far.
         fed: how many of them the caches have seen.
         states: the caches by name; zeros where None.
+        choice: made of the first prompt, of which the caches then lack positions; further prompts
+            are fed token by token. None where caches are the same for prompt and tokens.
+        dropped: positions that the given states lack.
 
     Attributes:
         tokens: of the text so far, prompt and continuation.
         fed: how many of them the caches have seen.
         states: the caches by name of the graphs' input.
+        dropped: positions that the caches lack.
         finish: why the last generation ended: `eos`, `length`, `context`; empty before.
     """
 
@@ -43,17 +48,28 @@ class TextSequence:
         tokens: Sequence[int] = (),
         fed: int = 0,
         states: Mapping[str, Array] | None = None,
+        choice: Choice | None = None,
+        dropped: int = 0,
     ) -> None:
         self.tokens = list(tokens)
         self.fed = fed
         self.finish = ""
-        # Pages of zeros take no memory before they are written.
-        self.states: dict[str, Array] = dict(states) if states is not None else empty_states(decode)
-        bound = {n: ort.OrtValue.ortvalue_from_numpy(a) for n, a in self.states.items()}
-        self._rows = prefill.rows
-        self._prefill = BoundStep(prefill, bound)
-        self._decode = BoundStep(decode, bound)
         self._broken = False
+        self._rows = prefill.rows
+        self._graph = decode
+        self._choice = choice
+        self._prompt: Prompt | None = None
+        # Pages of zeros take no memory before they are written.
+        self._set(dict(states) if states is not None else empty_states(decode), dropped)
+        if choice is None:
+            self._prefill = BoundStep(prefill, self._bound)
+        elif fed == 0:
+            self._prompt = Prompt(prefill, choice)
+
+    def _set(self, states: dict[str, Array], dropped: int) -> None:
+        self.states, self.dropped = states, dropped
+        self._bound = {n: ort.OrtValue.ortvalue_from_numpy(a) for n, a in states.items()}
+        self._decode = BoundStep(self._graph, self._bound, dropped)
 
     def advance(self) -> NDArray[np.floating]:
         """Feed what has not been fed; there must be something.
@@ -68,23 +84,36 @@ class TextSequence:
             raise InputError("sequence: a step of it was interrupted, its caches are lost")
         assert self.fed < len(self.tokens), "nothing to feed"
         while True:
-            rest = self.tokens[self.fed : self.fed + self._rows]
-            few = len(rest) * _CHUNK_SHARE <= self._rows or len(rest) == 1
-            rest, step = (rest[:1], self._decode) if few else (rest, self._prefill)
+            rest, step = self._next()
             # The caches are changed in place: half a step cannot be taken back.
             self._broken = True
             logits_V = step.run(rest, self.fed)
             self.fed += len(rest)
-            self._broken = False
             if self.fed == len(self.tokens):
+                if self._prompt is not None:
+                    self._set(*self._prompt.chosen(self._graph, self.fed))
+                    self._prompt = None
+                self._broken = False
                 return logits_V
+            self._broken = False
+
+    def _next(self) -> tuple[list[int], BoundStep]:
+        """What is fed next, and to which graph."""
+        rest = self.tokens[self.fed : self.fed + self._rows]
+        if self._prompt is not None:
+            return rest, self._prompt.step
+        few = len(rest) * _CHUNK_SHARE <= self._rows or len(rest) == 1
+        if few or self._choice is not None:
+            return rest[:1], self._decode
+        return rest, self._prefill
+
+    def most_positions(self, context: int) -> int:
+        """How long it may become in a context; known once a prompt has been chosen from."""
+        if self._choice is None or self._prompt is not None:
+            return context
+        return min(context, self._choice.slots + self.dropped)
 
     @property
     def whole(self) -> bool:
         """Whether its caches are those of its tokens."""
-        return not self._broken
-
-
-def empty_states(graph: StepGraph) -> dict[str, Array]:
-    """Caches that have seen nothing."""
-    return {form.input: np.zeros(form.shape, form.dtype) for form in graph.states}
+        return not self._broken and (self._prompt is None or self.fed == 0)

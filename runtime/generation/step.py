@@ -21,6 +21,7 @@ from runtime.load import Artifact
 from runtime.session import ORT_ERRORS, Port, input_ports, one_line, output_ports
 
 TOKENS, PAST, COUNT, LOGITS = "input_ids", "past_length", "count", "logits"
+DROPPED = "dropped"
 
 Array = NDArray[np.generic]
 
@@ -50,6 +51,7 @@ class StepGraph:
         states: in the order of the graph's metadata.
         logits: form of the output.
         counted: whether it is told how many of its rows are valid.
+        lacks: whether it is told how many positions its caches lack.
     """
 
     session: ort.InferenceSession
@@ -57,6 +59,7 @@ class StepGraph:
     states: tuple[StateForm, ...]
     logits: Port
     counted: bool
+    lacks: bool = False
 
     @property
     def vocabulary(self) -> int:
@@ -97,15 +100,23 @@ def step_graph_of(session: ort.InferenceSession, where: str) -> StepGraph:
             raise InputError(f"{where}: state {quoted(source)}: its output has another form")
         forms.append(StateForm(source, result, given.dtype, given.shape))
     expected = {TOKENS, PAST, *(form.input for form in forms)}
-    if not expected <= set(inputs) <= {*expected, COUNT}:
-        odd = sorted(set(inputs) ^ expected - {COUNT})[0]
+    optional = {COUNT, DROPPED}
+    if not expected <= set(inputs) <= expected | optional:
+        odd = sorted((set(inputs) ^ expected) - optional)[0]
         raise InputError(f"{where}: not a step of a decoder: input {quoted(odd)}")
     if set(outputs) != {LOGITS, *(form.output for form in forms)}:
         raise InputError(f"{where}: not a step of a decoder: expected logits and states as outputs")
     tokens, logits = inputs[TOKENS], outputs[LOGITS]
     if len(tokens.shape) != 2 or tokens.shape[0] != 1 or logits.shape[:2] != (1, 1):
         raise InputError(f"{where}: not a step of a decoder: its tokens or logits have other forms")
-    return StepGraph(session, tokens.shape[1], tuple(forms), logits, COUNT in inputs)
+    return StepGraph(
+        session, tokens.shape[1], tuple(forms), logits, COUNT in inputs, DROPPED in inputs
+    )
+
+
+def empty_states(graph: StepGraph) -> dict[str, Array]:
+    """Caches that have seen nothing."""
+    return {form.input: np.zeros(form.shape, form.dtype) for form in graph.states}
 
 
 class BoundStep:
@@ -114,9 +125,12 @@ class BoundStep:
     Args:
         graph: the step.
         states: buffers by name of the graph's input; they are read and written.
+        dropped: positions that the caches lack, where the graph wants to know.
     """
 
-    def __init__(self, graph: StepGraph, states: Mapping[str, ort.OrtValue]) -> None:
+    def __init__(
+        self, graph: StepGraph, states: Mapping[str, ort.OrtValue], dropped: int = 0
+    ) -> None:
         self._session = graph.session
         self._tokens_1S = np.zeros((1, graph.rows), np.int64)
         self._past = np.zeros(1, np.int64)
@@ -125,6 +139,9 @@ class BoundStep:
         given = {TOKENS: self._tokens_1S, PAST: self._past}
         if graph.counted:
             given[COUNT] = self._count
+        if graph.lacks:
+            self._dropped = np.array([dropped], np.int64)
+            given[DROPPED] = self._dropped
         self._binding = graph.session.io_binding()
         for name, array in given.items():
             self._binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))

@@ -7,7 +7,7 @@ import onnx
 from graph_ir.errors import InputError
 from graph_ir.proto_file import read_model_proto
 from graph_ir.text import quoted
-from runtime.generation.record import DECODE, PREFILL, TOKENIZER_FILE, DecoderRecord
+from runtime.generation.record import DECODE, PREFILL, SELECT, TOKENIZER_FILE, DecoderRecord
 from runtime.generation.states import STATES_KEY, parse_states
 from runtime.generation.tokenizer import read_tokenizer
 
@@ -26,6 +26,9 @@ def check_decoder(folder: Path, record: DecoderRecord, has_texts: bool) -> None:
         InputError: the first thing that is wrong.
     """
     prefill, decode = (_states(folder / f"{graph}.onnx") for graph in (PREFILL, DECODE))
+    if record.kv_keep:
+        _check_choice(folder, prefill, decode)
+        prefill = decode
     for name in sorted(prefill.keys() | decode.keys()):
         if prefill.get(name) != decode.get(name):
             raise InputError(
@@ -36,6 +39,21 @@ def check_decoder(folder: Path, record: DecoderRecord, has_texts: bool) -> None:
         size = read_tokenizer(path).size
         if size > record.vocabulary:
             raise InputError(f"{path}: expected at most {record.vocabulary} tokens, got {size}")
+
+
+def _check_choice(folder: Path, prefill: dict[str, _Form], decode: dict[str, _Form]) -> None:
+    """Check that the graph that chooses makes the states of one graph out of the other's."""
+    path = folder / f"{SELECT}.onnx"
+    graph = read_model_proto(path).graph
+    inputs = {value.name: _form(value) for value in graph.input}
+    outputs = {value.name: _form(value) for value in graph.output}
+    made = {name.replace("cache.", "next.", 1): form for name, form in decode.items()}
+    for known, there in ((prefill, inputs), (made, outputs)):
+        for name, form in known.items():
+            if there.get(name) != form:
+                raise InputError(
+                    f"{path}: {quoted(name)}: expected as {PREFILL} and {DECODE} have it"
+                )
 
 
 def _states(path: Path) -> dict[str, _Form]:

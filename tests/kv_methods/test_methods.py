@@ -5,9 +5,11 @@ from egrl.compression.spec import parse_spec
 from egrl.kv.budget import full_bytes, layout_bytes, layout_share
 from egrl.kv.method import ALL, Kept
 from egrl.kv.methods.duo import Duo
+from egrl.kv.methods.full import Full
 from egrl.kv.methods.no_compensation import NoCompensation
 from egrl.kv.methods.random_heads import RandomHeads
 from egrl.kv.methods.razor import Razor
+from egrl.kv.methods.snapkv import SnapKv
 from egrl.kv.methods.streaming import Streaming
 from egrl.kv.probe import HeadProbe
 from egrl.kv.rank import best_heads, retrieval_heads
@@ -190,6 +192,27 @@ def test_with_alibi_each_head_has_the_widest_window_of_its_queries():
     # (6 + 11.513) / 0.5, 11.513 / 0.25; 11.513 / 0.125, (2 + 11.513) / 0.0625
     assert kept(layout) == {(0, 0): (47, 0, False), (0, 1): (217, 0, False)}
     assert kept(Razor(epsilon=0.1).layout(decoder, 512, probe))[0, 0] == (17, 0, False)
+
+
+def test_snapkv_chooses_what_a_budget_has_room_for():
+    decoder = tiny_decoder(layers=2)
+    layout = SnapKv(keep=40, growth=20).layout(decoder, 256, None)
+    assert (layout.keep, layout.growth) == (40, 20)
+    assert [group.heads for groups in layout.layers for group in groups] == [(0, 1), (0, 1)]
+    assert layout_share(decoder, layout) == pytest.approx(2 * 60 / 256)
+    layout = SnapKv(growth=20, kv_budget=0.6, bits=16).layout(decoder, 256, None)
+    assert layout.keep == int(0.6 * 256) - 20
+    assert SnapKv(keep=40, growth=24).layout(decoder, 64, None).keep == 0
+    for growth in (20, 99):
+        method = SnapKv(growth=growth, kv_budget=1.0, bits=16)
+        assert method.layout(decoder, 64, None) == Full(bits=16).layout(decoder, 64, None)
+    with pytest.raises(UnmetRequirementError, match="20 after the prompt take more than 10 %"):
+        SnapKv(growth=20, kv_budget=0.1).layout(decoder, 256, None)
+    with pytest.raises(InputError, match="attention 0: expected no sliding window, ALiBi"):
+        SnapKv().layout(tiny_decoder(windows=(9, 0)), 256, None)
+    for text in ("snapkv,keep=32", "snapkv,growth=0", "snapkv,kv-budget=2", "snapkv,window=9"):
+        with pytest.raises(InputError, match="--compress"):
+            kv_method(parse_spec(text))
 
 
 @pytest.mark.parametrize("name", NOT_BUILT)

@@ -13,6 +13,7 @@ from egrl.bench.kv.scorer import Scorer, with_stored_weights
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.spec import parse_spec
 from egrl.kv.methods.full import Full
+from egrl.kv.methods.snapkv import SnapKv
 from egrl.kv.methods.streaming import Streaming
 from egrl.kv.registry import kv_method
 from graph_ir.decoder.decoder import LOGITS, POSITIONS, TOKENS
@@ -51,6 +52,20 @@ def test_a_narrow_window_changes_the_score(tmp_path, monkeypatch):
     full, _ = score_text(scorer(tmp_path, Full(), monkeypatch), IDS)
     narrow, _ = score_text(scorer(tmp_path, Streaming(window=4, sinks=1), monkeypatch), IDS)
     assert abs(full - narrow) > 1e-4
+
+
+def test_what_is_chosen_of_a_prompt_scores_what_is_behind_it(tmp_path, monkeypatch):
+    ids = np.random.default_rng(5).integers(0, DECODER.vocabulary, (2, 64))
+    monkeypatch.setattr("egrl.bench.kv.scorer.PROMPT_ROWS", 8)
+    monkeypatch.setattr("egrl.bench.kv.scorer.SCORED_ROWS", 4)
+    stored = with_stored_weights(DECODER, tmp_path)
+    full, whole, few = (
+        score_text(Scorer(stored, method.layout(stored, 80, None), tmp_path), ids)
+        for method in (Full(), SnapKv(keep=48, growth=17), SnapKv(keep=36, growth=17))
+    )
+    assert whole[1] == full[1]
+    assert math.isclose(whole[0], full[0], rel_tol=1e-6)
+    assert 1e-4 < abs(few[0] - full[0]) < 0.5
 
 
 def test_each_question_is_asked_of_the_text_alone(tmp_path, monkeypatch):
@@ -141,7 +156,7 @@ def test_the_document_names_what_was_not_measured():
     assert "16 of 16" in text
     assert "void at depths 85 %, 95 %" in text
     assert "Not measured: razor, 30 % of the bytes, " in text
-    assert "Not built, so not compared with: `snapkv`" in text
+    assert "Not built, so not compared with: `adakv`" in text
     assert "## Speed\n\nNot measured." in text
 
 

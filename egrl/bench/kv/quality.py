@@ -108,8 +108,10 @@ def measure_case(
     """One row; one with the reason where the method fails."""
     began = time.process_time()
     try:
-        text = f",text={_development_text(folder, scratch)}" if "fitted" in case.spec else ""
-        method, resolved = kv_method(parse_spec(case.spec + text))
+        more = f",text={_development_text(folder, scratch)}" if "fitted" in case.spec else ""
+        if "snapkv" in case.spec:  # all that is scored behind the prompt, its last token included
+            more = f",growth={subject.context // 4 + 1}"
+        method, resolved = kv_method(parse_spec(case.spec + more))
         layout = plan_layout(method, decoder, subject.context, OnnxRuntimeRunner())
         scorer = Scorer(decoder, layout, scratch)
         metrics = {"share": layout_share(decoder, layout)}

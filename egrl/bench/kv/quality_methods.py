@@ -39,6 +39,7 @@ _PRUNING = {
     "no-compensation": ("no-compensation", "induction=0.14,echo=0.01", True),
     "random-heads": ("random-heads", "induction=0.14,echo=0.01", True),
     "streaming": ("streaming", "", True),
+    "snapkv": ("snapkv", "", True),
 }
 
 

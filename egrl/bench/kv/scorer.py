@@ -1,5 +1,8 @@
 """Given tokens run through step graphs, caches bound in place: what quality is measured with.
 
+Where positions of a prompt are chosen, it is read into caches of its own, and what is chosen of
+them is what everything behind it is scored with.
+
 Shape suffixes: N tokens, V vocabulary.
 """
 
@@ -14,11 +17,13 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graph_ir.decoder.decoder import LOGITS, TOKENS, Decoder
-from graph_ir.kv.layout import KvLayout
-from graph_ir.kv.step import step_graph
+from graph_ir.kv.layout import KvLayout, prompt_layout
+from graph_ir.kv.select import select_graph
+from graph_ir.kv.static_body import DROPPED, PAST
+from graph_ir.kv.step import prompt_graph, step_graph
 from runtime.generation.states import STATES_KEY, parse_states
 from runtime.manifest import Execution
-from runtime.session import input_ports, make_session
+from runtime.session import input_ports, make_session, output_ports
 
 F32 = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -45,6 +50,7 @@ class _Graph:
     binding: ort.IOBinding
     rows: int
     logits_1NV: F32
+    lacks: bool
 
 
 class Scorer:
@@ -58,20 +64,26 @@ class Scorer:
             layout: of the caches.
             folder: where the graphs are written.
         """
-        smallest = min(
-            group.window or layout.context for groups in layout.layers for group in groups
-        )
+        layers = prompt_layout(layout).layers
+        smallest = min(group.window or layout.context for groups in layers for group in groups)
+        scored = min(SCORED_ROWS, smallest, layout.growth or smallest)
         self._folder = folder
         self._caches: Caches = {}
-        self._prompt = self._open(decoder, layout, min(PROMPT_ROWS, smallest), "last")
-        self._scored = self._open(decoder, layout, min(SCORED_ROWS, smallest), "all")
+        self._whole: Caches = {} if layout.keep else self._caches
+        self._select: ort.InferenceSession | None = None
+        make = prompt_graph if layout.keep else step_graph
+        prompt = make(decoder, layout, min(PROMPT_ROWS, smallest), "onnxruntime", "last")
+        self._prompt = self._open(prompt, self._whole, "last")
+        score = step_graph(decoder, layout, scored, "onnxruntime", "all")
+        self._scored = self._open(score, self._caches, "all")
+        if layout.keep:
+            path = folder / "select.onnx"
+            ir.save(select_graph(decoder, layout), path)
+            self._select = make_session(path, Execution(), 1)
         self.past = 0
+        self._dropped = 0
 
-    def _open(self, decoder: Decoder, layout: KvLayout, rows: int, logits: str) -> _Graph:
-        assert logits in ("last", "all")
-        model = step_graph(
-            decoder, layout, rows, "onnxruntime", "last" if logits == "last" else "all"
-        )
+    def _open(self, model: ir.Model, caches: Caches, logits: str) -> _Graph:
         path = self._folder / f"step-{logits}.onnx"
         ir.save(model, path)
         session = make_session(path, Execution(), 1)
@@ -80,34 +92,46 @@ class Scorer:
         binding = session.io_binding()
         for given, made in pairs:
             port = ports[given]
-            known = self._caches.setdefault(given, np.zeros(port.shape, port.dtype))
+            known = caches.setdefault(given, np.zeros(port.shape, port.dtype))
             value = ort.OrtValue.ortvalue_from_numpy(known)
             binding.bind_ortvalue_input(given, value)
             binding.bind_ortvalue_output(made, value)
-        logits_1NV = np.zeros((1, rows if logits == "all" else 1, decoder.vocabulary), np.float32)
+        made_ports = {port.name: port for port in output_ports(session)}
+        logits_1NV = np.zeros(made_ports[LOGITS].shape, np.float32)
+        rows = ports[TOKENS].shape[1]
         binding.bind_ortvalue_output(LOGITS, ort.OrtValue.ortvalue_from_numpy(logits_1NV))
-        return _Graph(session, binding, rows, logits_1NV)
+        return _Graph(session, binding, rows, logits_1NV, DROPPED in ports)
 
     def reset(self) -> None:
         """Forget everything."""
-        for cache in self._caches.values():
+        for cache in (*self._caches.values(), *self._whole.values()):
             cache[...] = 0
-        self.past = 0
+        self.past = self._dropped = 0
 
-    def snapshot(self) -> tuple[Caches, int]:
+    def snapshot(self) -> tuple[Caches, int, int]:
         """What the caches hold, to come back to."""
-        return {name: cache.copy() for name, cache in self._caches.items()}, self.past
+        copies = {name: cache.copy() for name, cache in self._caches.items()}
+        return copies, self.past, self._dropped
 
-    def restore(self, saved: tuple[Caches, int]) -> None:
+    def restore(self, saved: tuple[Caches, int, int]) -> None:
         """Come back to a snapshot."""
-        caches, self.past = saved
+        caches, self.past, self._dropped = saved
         for name, cache in self._caches.items():
             cache[...] = caches[name]
 
     def read(self, ids_N: Ids) -> None:
-        """Takes a prompt in."""
+        """Takes a prompt in, whole: what is chosen of it is chosen now."""
         for _ in self._steps(self._prompt, ids_N):
             pass
+        if self._select is None:
+            return
+        feeds = {PAST: np.array([self.past], np.int64), **self._whole}
+        names = [port.name for port in output_ports(self._select)]
+        for name, array in zip(names, self._select.run(names, feeds), strict=True):
+            if name == DROPPED:
+                self._dropped = int(array[0])
+            else:
+                self._caches[name.replace("next.", "cache.", 1)][...] = array
 
     def score(self, ids_N: Ids) -> Iterator[F32]:
         """Takes tokens in and gives the logits [rows, V] after them, a step at a time.
@@ -126,6 +150,8 @@ class Scorer:
             binding.bind_cpu_input("past_length", np.array([self.past], np.int64))
             if graph.rows > 1:
                 binding.bind_cpu_input("count", np.array([len(part)], np.int64))
+            if graph.lacks:
+                binding.bind_cpu_input(DROPPED, np.array([self._dropped], np.int64))
             graph.session.run_with_iobinding(binding)
             self.past += len(part)
             yield graph.logits_1NV[0, : len(part)]
