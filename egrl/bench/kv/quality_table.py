@@ -16,7 +16,9 @@ _HOW = (
     "at which the full cache finds 80 % of them; the others are void. What is pruned alone is "
     "executed with float32 entries, as this CPU is fastest with, and counted as float16 ones: as "
     "many positions are kept as those have room for. `fitted` measured its heads on 2,048 tokens "
-    "of docstrings and product reviews; the others saw no text."
+    "of docstrings and product reviews; the others saw no text. `snapkv` keeps all that follows a "
+    "prompt, and the room for it counts: a quarter of the tokens here, so little is left for the "
+    "prompt itself; where answers are short it has far more."
 )
 _HEADER = (
     "method", "bytes", *(
