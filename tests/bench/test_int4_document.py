@@ -7,10 +7,11 @@ from egrl.bench.agent.settings import AgentOptions
 from egrl.bench.int4 import goals
 from egrl.bench.int4.document import document_lines
 from egrl.bench.int4.methods import METHODS, OF_SUBJECT
-from egrl.bench.int4.rows import Book, Row, read_rows, rows_text
+from egrl.bench.int4.rows import Book, Row, read_rows
 from egrl.bench.int4.run import run
 from egrl.bench.int4.subjects import SUBJECTS
 from egrl.bench.options import BenchOptions
+from egrl.bench.row_file import rows_text
 from graph_ir.errors import InputError
 
 
@@ -110,10 +111,10 @@ def test_a_failure_does_not_replace_a_measurement(tmp_path):
     book = Book(tmp_path / "int4.json")
     good = _text_row("gptq", 10.0, 20.0)
     bad = msgspec.structs.replace(good, metrics={}, samples={}, failed="out of memory")
-    book.add(_rows(bad))
+    book.add(*_rows(bad).values())
     assert book.rows()[good.key].failed
-    book.add(_rows(good))
-    book.add(_rows(bad))
+    book.add(*_rows(good).values())
+    book.add(*_rows(bad).values())
     assert book.rows() == _rows(good)
     assert book.path.read_bytes() == rows_text(_rows(good))
 

@@ -2,7 +2,7 @@ import pytest
 
 from egrl.bench.kv import exactness, speed, speed_cases
 from egrl.bench.kv.rows import Book, Row
-from egrl.bench.kv.settings import Settings
+from egrl.bench.settings import Settings
 from graph_ir.errors import InputError
 
 

@@ -3,7 +3,6 @@
 import pytest
 
 from egrl.bench.kv.rows import Book
-from egrl.bench.kv.settings import Settings
 from egrl.bench.kv.simulated import (
     CASES,
     CONTEXTS,
@@ -14,6 +13,7 @@ from egrl.bench.kv.simulated import (
     section,
     simulate_layout,
 )
+from egrl.bench.settings import Settings
 from graph_ir.errors import InputError
 from graph_ir.kv.layout import HeadGroup, KvLayout, full_layout
 from tests.decoder.tiny import tiny_decoder

@@ -13,10 +13,10 @@ from egrl.bench.int4.peers import nncf_python
 from egrl.bench.int4.perplexity import FUSED
 from egrl.bench.int4.process import run_measured
 from egrl.bench.int4.rows import FAILURES, Book, Row, row_key
-from egrl.bench.int4.settings import Settings, processor
 from egrl.bench.int4.stored_bits import stored_bits
 from egrl.bench.int4.subjects import SUBJECTS, Subject
 from egrl.bench.int4.worker import Job, Result
+from egrl.bench.settings import Settings, processor
 from graph_ir.errors import InputError
 from runtime.manifest import Execution
 from runtime.session import make_session
@@ -59,7 +59,7 @@ def _is_there(known: dict[str, Row], task: Task) -> bool:
 
 
 def _add(book: Book, row: Row) -> None:
-    book.add({row.key: row})
+    book.add(row)
     print(f"{row.key}: {row.failed or _line(row)}", flush=True)
 
 

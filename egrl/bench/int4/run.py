@@ -7,9 +7,9 @@ from egrl.bench.int4 import quality, speed_cases, speed_decoder
 from egrl.bench.int4.document import write_document
 from egrl.bench.int4.methods import METHODS
 from egrl.bench.int4.rows import Book, read_rows
-from egrl.bench.int4.settings import Settings
 from egrl.bench.int4.subjects import SUBJECTS
 from egrl.bench.options import BenchOptions
+from egrl.bench.settings import Settings
 from graph_ir.errors import InputError
 
 MEASURE: dict[str, Callable[[Settings, Book], None]] = {
@@ -38,7 +38,7 @@ def run(options: BenchOptions) -> None:
     for path in asked.merge:
         if not path.exists():
             raise InputError(f"--merge {path}: there is no such file")
-        book.add(read_rows(path))
+        book.add(*read_rows(path).values())
     try:
         if not asked.rewrite:
             for part in asked.parts or tuple(MEASURE):

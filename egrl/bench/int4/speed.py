@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from egrl.bench.int4.methods import REFERENCE
 from egrl.bench.int4.rows import Row, Rows
 from egrl.bench.int4.scores import SEED
-from egrl.bench.int4.settings import processor
+from egrl.bench.settings import processor
 from runtime.manifest import Execution
 from runtime.session import make_session
 

@@ -15,9 +15,9 @@ from egrl.bench.int4.peer_onnxruntime import compress_peer
 from egrl.bench.int4.perplexity import FUSED
 from egrl.bench.int4.plain import plain_file
 from egrl.bench.int4.rows import FAILURES, Book, Row, row_key
-from egrl.bench.int4.settings import Settings, processor
 from egrl.bench.int4.speed import PART, Feeds, Run, bound_run, interleaved
 from egrl.bench.model_index import read_index
+from egrl.bench.settings import Settings, processor
 from runtime.manifest import Execution
 from runtime.npz import read_inputs
 
@@ -128,7 +128,7 @@ def _time(
     for variant, reason in failed.items():
         row = Row(PART, name, variant, failed=reason, machine=processor())
         rows[row.key] = row
-    book.add(rows)
+    book.add(*rows.values())
     for row in rows.values():
         ratio = row.metrics.get("ratio", 0.0)
         print(f"{row.key}: {row.failed or f'{ratio:.2f} x fp32'}", flush=True)

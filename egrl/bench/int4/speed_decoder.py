@@ -15,9 +15,9 @@ import onnx_ir as ir
 from egrl.bench.int4.methods import REFERENCE
 from egrl.bench.int4.plain import plain_file
 from egrl.bench.int4.rows import Book
-from egrl.bench.int4.settings import Settings
 from egrl.bench.int4.speed import Feeds, Run, bound_run, interleaved
 from egrl.bench.model_index import read_index
+from egrl.bench.settings import Settings
 from egrl.compression.compress import Compression
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.decoding_weights import compress_weights
@@ -61,7 +61,7 @@ def measure(settings: Settings, book: Book, name: str) -> None:
             made, done = compress_weights(decoder, Compression((text,)), _CALIBRATION_ROWS)
             runs[variant] = _step(made, context, NAMES[name], done.execution, folder / variant)
         rows = interleaved(runs, ROUNDS).rows(name)
-    book.add(rows)
+    book.add(*rows.values())
     for row in rows.values():
         print(f"{row.key}: {row.metrics['ratio']:.2f} x fp32", flush=True)
 

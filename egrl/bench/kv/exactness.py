@@ -15,7 +15,7 @@ from egrl.bench.kv.exactness_model import attention_decoder, draw_tables
 from egrl.bench.kv.exactness_steps import Steps
 from egrl.bench.kv.exactness_twin import Twin
 from egrl.bench.kv.rows import Book, Row, Rows, measured
-from egrl.bench.kv.settings import Settings, processor
+from egrl.bench.settings import Settings, processor
 from graph_ir.decoder.decoder import Attention
 from graph_ir.errors import InputError
 from graph_ir.kv.layout import HeadGroup, KvLayout, full_layout

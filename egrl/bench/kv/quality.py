@@ -21,7 +21,7 @@ from egrl.bench.kv.quality_methods import CASES, PART, REFERENCE, Case
 from egrl.bench.kv.quality_table import section
 from egrl.bench.kv.rows import Book, Row, Rows, measured
 from egrl.bench.kv.scorer import Scorer, with_stored_weights
-from egrl.bench.kv.settings import Settings, processor
+from egrl.bench.settings import Settings, processor
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.spec import parse_spec
 from egrl.kv.budget import layout_share

@@ -1,12 +1,10 @@
 """The measurements: a JSON file of rows, one line each, written as soon as one is measured."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from egrl.bench.folder_lock import locked
-from graph_ir.errors import InputError
+from egrl.bench.row_file import RowFile, read_row_file
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -62,41 +60,12 @@ def read_rows(path: Path) -> Rows:
     Raises:
         InputError: it is not such a file.
     """
-    if not path.exists():
-        return {}
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Row])
-    except msgspec.DecodeError as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+    return read_row_file(path, Row)
 
 
-def rows_text(rows: Rows) -> bytes:
-    """JSON with one row a line, sorted by key."""
-    lines = [
-        msgspec.json.encode(key) + b": " + msgspec.json.encode(rows[key]) for key in sorted(rows)
-    ]
-    return b"{\n" + b",\n".join(lines) + b"\n}\n"
+class Book(RowFile[Row]):
+    """The file of rows."""
 
-
-@dataclass(frozen=True, slots=True)
-class Book:
-    """The file of rows; several runs may write it at the same time."""
-
-    path: Path
-
-    def rows(self) -> Rows:
-        """What is in it now."""
-        return read_rows(self.path)
-
-    def add(self, row: Row) -> None:
-        """Write a row at once; it replaces the one of its key, but a failure no measurement."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(self.path.parent):
-            known = self.rows()
-            there = known.get(row.key)
-            if row.failed and there is not None and not there.failed:
-                return
-            known[row.key] = row
-            beside = self.path.with_suffix(".json.new")
-            beside.write_bytes(rows_text(known))
-            beside.replace(self.path)
+    def __init__(self, path: Path) -> None:
+        """Args: path of the file."""
+        super().__init__(path, Row)

@@ -5,8 +5,8 @@ from importlib import import_module
 from egrl.bench.agent.settings import AgentOptions
 from egrl.bench.kv.document import PARTS, write_document
 from egrl.bench.kv.rows import Book, read_rows
-from egrl.bench.kv.settings import Settings
 from egrl.bench.options import BenchOptions
+from egrl.bench.settings import Settings
 from graph_ir.errors import InputError
 
 
@@ -22,8 +22,7 @@ def run(options: BenchOptions) -> None:
     for path in asked.merge:
         if not path.exists():
             raise InputError(f"--merge {path}: there is no such file")
-        for row in read_rows(path).values():
-            book.add(row)
+        book.add(*read_rows(path).values())
     try:
         if not asked.rewrite:
             for part in asked.parts or tuple(PARTS):

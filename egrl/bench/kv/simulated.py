@@ -11,7 +11,7 @@ from accelerator_sim.problem import PlacementProblem, build_problem
 from accelerator_sim.targets import load_target
 from egrl.bench.kv.document_table import table
 from egrl.bench.kv.rows import Book, Row, Rows, measured
-from egrl.bench.kv.settings import Settings, processor
+from egrl.bench.settings import Settings, processor
 from egrl.compression.compress import Compression
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.spec import parse_spec

@@ -14,7 +14,6 @@ import numpy as np
 from egrl.bench.int4.speed import interleaved
 from egrl.bench.kv.document_table import table
 from egrl.bench.kv.rows import Book, Row, Rows, measured
-from egrl.bench.kv.settings import Settings, processor
 from egrl.bench.kv.speed_cases import (
     CHUNK,
     LAYERS,
@@ -29,6 +28,7 @@ from egrl.bench.kv.speed_cases import (
     whole_decoder,
 )
 from egrl.bench.kv.speed_memory import resident_bytes
+from egrl.bench.settings import Settings, processor
 from graph_ir.decoder.decoder import Decoder
 
 PART = "speed"

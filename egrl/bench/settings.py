@@ -1,4 +1,4 @@
-"""What the parts of the benchmark are told."""
+"""What the parts of a benchmark are told."""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Settings:
 
     Attributes:
         folder: of the built models.
-        models: names of subjects; all where empty.
+        models: names of subjects, or what else a part counts by; all where empty.
         methods: names; all where empty.
         again: measure what there is already.
     """
