@@ -1,8 +1,42 @@
 """Replaces an `If` whose condition is known by the branch that it takes."""
 
+from collections import deque
+from collections.abc import Iterator
+
 import onnx_ir as ir
 
-from graph_ir.node_forms import is_constant
+from graph_ir.errors import InputError
+from graph_ir.node_forms import describe_node, is_constant
+
+_CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+
+
+def straight_nodes(graph: ir.Graph, source: str) -> Iterator[ir.Node]:
+    """The nodes of a graph in order, those of a branch where an `If` that takes it was.
+
+    Whoever folds each node that it is given makes conditions known that depend on it.
+
+    Args:
+        graph: in topological order; changed in place.
+        source: file name, for messages.
+
+    Raises:
+        InputError: control flow that depends on data.
+    """
+    pending = deque(graph)
+    while pending:
+        node = pending.popleft()
+        if node.op_type == "If" and node.domain == "":
+            taken = take_branch(node)
+            if taken is not None:
+                pending.extendleft(reversed(taken))
+                continue
+        if node.op_type in _CONTROL_FLOW and node.domain == "":
+            raise InputError(
+                f"{source}: {describe_node(node)}: control flow that depends on data is not "
+                "supported"
+            )
+        yield node
 
 
 def take_branch(node: ir.Node) -> tuple[ir.Node, ...] | None:

@@ -4,19 +4,17 @@ A node is reached after everything that it reads, so its input shapes are static
 among its inputs are known: shape arithmetic of any depth folds away as it is met.
 """
 
-from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
 import onnx_ir as ir
 
-from graph_ir.branches import take_branch
+from graph_ir.branches import straight_nodes
 from graph_ir.errors import InputError
 from graph_ir.folding import Folder, check_extents
 from graph_ir.node_forms import check_operator, check_types, describe_node, infer_forms, is_constant
 from graph_ir.text import quoted
 
-_CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 _DATA_DEPENDENT = frozenset({"NonZero", "Unique", "Compress", "NonMaxSuppression"})
 
 
@@ -35,22 +33,10 @@ def make_static(graph: ir.Graph, opsets: Mapping[str, int], source: str) -> int:
         InputError: an operator that is unknown, or a shape that is known only at run time.
     """
     folder = Folder(graph, opsets, source)
-    pending = deque(graph)
-    while pending:
-        node = pending.popleft()
+    for node in straight_nodes(graph, source):
         if node.op_type == "Constant" and node.domain == "":
             folder.fold(node)
             continue
-        if node.op_type == "If" and node.domain == "":
-            taken = take_branch(node)
-            if taken is not None:
-                pending.extendleft(reversed(taken))
-                continue
-        if node.op_type in _CONTROL_FLOW and node.domain == "":
-            raise InputError(
-                f"{source}: {describe_node(node)}: control flow that depends on data is not "
-                "supported"
-            )
         check_operator(node, opsets, source)
         check_types(node, opsets, source)
         _check_scales(node, source)

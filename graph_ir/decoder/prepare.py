@@ -1,26 +1,24 @@
 """Makes a source graph fit to be looked at: one batch, constants as constants, no branches."""
 
-from collections import deque
 from math import prod
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
-from graph_ir.branches import take_branch
+from graph_ir.branches import straight_nodes
 from graph_ir.decoder.decoder import POSITIONS, ROWS
 from graph_ir.decoder.source import Meaning, meaning_of
 from graph_ir.errors import InputError
 from graph_ir.folding import Folder
 from graph_ir.naming import name_everything
-from graph_ir.node_forms import describe_node, is_constant
+from graph_ir.node_forms import is_constant
 from graph_ir.text import quoted
 
 # Larger constants are weights, which stay in the file that they are in.
 _FOLDED_BYTES = 1 << 16
 # Elements of an input, which is made for every call.
 _LARGEST_INPUT = 1 << 28
-_CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 
 
 def prepare(model: ir.Model, path: Path) -> tuple[ir.Value, ir.Value]:
@@ -80,21 +78,10 @@ def _set_switch(graph: ir.Graph, value: ir.Value) -> None:
 def _fold_constants(model: ir.Model, path: Path) -> None:
     graph = model.graph
     folder = Folder(graph, model.opset_imports, str(path))
-    pending = deque(graph)
-    while pending:
-        node = pending.popleft()
+    for node in straight_nodes(graph, str(path)):
         if node.op_type == "Constant" and node.domain == "":
             folder.fold(node)
             continue
-        if node.op_type == "If" and node.domain == "":
-            taken = take_branch(node)
-            if taken is not None:
-                pending.extendleft(reversed(taken))
-                continue
-        if node.op_type in _CONTROL_FLOW and node.domain == "":
-            raise InputError(
-                f"{path}: {describe_node(node)}: control flow that depends on data is not supported"
-            )
         known = [value for value in node.inputs if value is not None]
         if known and all(is_constant(value) for value in known):
             size = sum(v.const_value.nbytes for v in known if v.const_value is not None)
