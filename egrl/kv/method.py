@@ -36,6 +36,7 @@ class KvMethod(ABC):
         name: on the command line.
         needs_probe: whether `layout` wants the heads' scores.
         needs_errors: whether it wants what windows cost the heads, too.
+        needs_rotations: whether it wants how queries are rotated.
         bits: of stored keys and values: 32 float, 16 float16, 8 and 4 integers with scales.
         key_bits: of keys, where they have others; 0 for `bits`.
         value_bits: of values, likewise.
@@ -44,6 +45,7 @@ class KvMethod(ABC):
     name: ClassVar[str]
     needs_probe: ClassVar[bool] = False
     needs_errors: ClassVar[bool] = False
+    needs_rotations: ClassVar[bool] = False
     bits: int = DEFAULT_BITS
     key_bits: int = 0
     value_bits: int = 0

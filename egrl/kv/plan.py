@@ -9,6 +9,7 @@ from egrl.kv.errors import measure_errors
 from egrl.kv.made_up import made_up_text
 from egrl.kv.method import KvMethod
 from egrl.kv.probe import HeadProbe, ProbeOptions, probe_heads
+from egrl.kv.rotations import measure_rotations
 from egrl.kv.walk import Ids
 from graph_ir.compression.method import Runner
 from graph_ir.decoder.decoder import Decoder
@@ -44,6 +45,9 @@ def plan_layout(
         text = getattr(method, "text", "")
         ids_R = read_text(Path(text), decoder) if text else made_up_text(decoder, runner)
         probe = replace(probe, errors=measure_errors(decoder, runner, ids_R))
+    if method.needs_rotations and (probe is None or probe.rotations is None):
+        probe = probe or HeadProbe(echo=(), induction=())
+        probe = replace(probe, rotations=measure_rotations(decoder, runner, context))
     return method.layout(decoder, context, probe)
 
 

@@ -20,6 +20,7 @@ from egrl.kv.walk import F32, Ids, LayerStates, Visitor, walk
 from graph_ir.compression.method import Runner
 from graph_ir.decoder.decoder import Decoder
 from graph_ir.errors import InputError
+from graph_ir.kv.scoring import Rotation
 
 Scores = tuple[tuple[float, ...], ...]
 
@@ -66,6 +67,7 @@ class HeadProbe:
         products: for each attention with ALiBi the largest scaled product of each query head; see
             `egrl.kv.alibi`.
         errors: what windows cost the heads, where that was measured.
+        rotations: of each attention's queries, where they were measured.
     """
 
     echo: Scores
@@ -75,6 +77,7 @@ class HeadProbe:
     seed: int = 0
     products: Scores = ()
     errors: HeadErrors | None = None
+    rotations: tuple[Rotation, ...] | None = None
 
     def __post_init__(self) -> None:
         """Checks that both scores are of the same heads and finite.

@@ -59,6 +59,20 @@ def _snapkv() -> KvMethod:
     return SnapKv()
 
 
+def _adakv() -> KvMethod:
+    """The same, its positions shared out to the heads of a layer by what they score."""
+    from egrl.kv.methods.adakv import AdaKv
+
+    return AdaKv()
+
+
+def _expected_attention() -> KvMethod:
+    """Positions that queries to come are expected to attend to, by the prompt's queries."""
+    from egrl.kv.methods.expected_attention import ExpectedAttention
+
+    return ExpectedAttention()
+
+
 def _full() -> KvMethod:
     """Everything, stored in bits=32, 16, 8 or 4."""
     from egrl.kv.methods.full import Full
@@ -74,11 +88,13 @@ KV_METHODS: dict[str, Callable[[], KvMethod]] = {
     "duo": _duo,
     "streaming": _streaming,
     "snapkv": _snapkv,
+    "adakv": _adakv,
+    "expected-attention": _expected_attention,
     "kv": _full,
 }
 
 
-NOT_BUILT: tuple[str, ...] = ("adakv", "expected-attention", "scissorhands")
+NOT_BUILT: tuple[str, ...] = ("scissorhands",)
 """Further methods that choose by what a prompt says."""
 
 

@@ -10,9 +10,12 @@ from graph_ir.kv import standard
 from graph_ir.kv.group import GroupShape, Rows, given, renamed
 from graph_ir.kv.grouped_query import ChunkTold, FullTold, attend_chunk, attend_full
 from graph_ir.kv.operator import OPERATOR, State
+from graph_ir.kv.pooled import PooledTold, attend_pooled
 from graph_ir.kv.standard import StandardTold
 from graph_ir.kv.stored import attend_stored
 from graph_ir.kv.writing import Writer
+
+Forms = StandardTold | FullTold | ChunkTold | PooledTold
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,14 @@ class Group:
 
     shape: GroupShape
     fused: bool
-    told: StandardTold | FullTold | ChunkTold
+    told: Forms
     states: tuple[State, ...]
     before: tuple[ir.Value, ...]
 
     @property
     def form(self) -> str:
         """By which operators it is executed."""
-        return "standard" if isinstance(self.told, StandardTold) else "onnxruntime"
+        return "onnxruntime" if isinstance(self.told, (FullTold, ChunkTold)) else "standard"
 
 
 def attention_function(
@@ -98,7 +101,7 @@ def _attend(
     writer: Writer,
     group: Group,
     rows: Rows,
-    told: StandardTold | FullTold | ChunkTold,
+    told: Forms,
     states: Sequence[ir.Value],
 ) -> tuple[ir.Value, list[ir.Value]]:
     match told:
@@ -106,6 +109,8 @@ def _attend(
             return attend_full(writer, group.shape, rows, told, states)
         case ChunkTold():
             return attend_chunk(writer, group.shape, rows, told, states)
+        case PooledTold():
+            return attend_pooled(writer, group.shape, rows, told, states, fused=group.fused)
         case StandardTold():
             attend = attend_stored if group.shape.is_stored else standard.attend
             return attend(writer, group.shape, rows, told, states, fused=group.fused)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from graph_ir.errors import InputError
+from graph_ir.kv.scoring import OBSERVATION, Expected, Scoring
 
 BITS = (4, 8, 16, 32)
 
@@ -26,6 +27,8 @@ class HeadGroup:
         value_bits: of a stored value, likewise.
         keep: positions of the prompt that each head chooses; 0 where nothing is chosen.
         growth: positions after the prompt, of which all are kept; 0 where nothing is chosen.
+        shared: whether the heads choose `keep` positions on average, each as many of its own as
+            score more than those of the others (`graph_ir.kv.pooled`).
     """
 
     heads: tuple[int, ...]
@@ -36,6 +39,7 @@ class HeadGroup:
     value_bits: int = 32
     keep: int = 0
     growth: int = 0
+    shared: bool = False
 
     def __post_init__(self) -> None:
         """Checks what no graph could be made of.
@@ -53,6 +57,8 @@ class HeadGroup:
             raise InputError(f"bits of keys and values: expected one of {BITS}, got {self}")
         if min(self.keep, self.growth) < 0 or (self.keep == 0) != (self.growth == 0):
             raise InputError(f"keep and growth: expected both or none, got {self}")
+        if self.shared and not self.keep:
+            raise InputError(f"shared positions: expected chosen ones, got {self}")
         if self.keep and self.window:
             raise InputError(f"window: expected none beside chosen positions, got {self}")
 
@@ -72,18 +78,26 @@ class KvLayout:
     Attributes:
         context: positions that a sequence may have.
         layers: for each attention its groups, which share out its KV heads.
+        scoring: by what positions of a prompt are chosen, where some are.
     """
 
     context: int
     layers: tuple[tuple[HeadGroup, ...], ...]
+    scoring: Scoring = OBSERVATION
 
     def __post_init__(self) -> None:
         """Checks that heads choose alike: one number says how many positions were dropped.
 
         Raises:
             InputError: some choose and others do not, or another number of positions, or more than
-                there are.
+                there are; rotations of other attentions.
         """
+        scoring = self.scoring
+        if isinstance(scoring, Expected) and len(scoring.rotations) != len(self.layers):
+            raise InputError(
+                f"KV layout: expected rotations of {len(self.layers)} attentions, "
+                f"got {len(scoring.rotations)}"
+            )
         chosen = sorted({(group.keep, group.growth) for groups in self.layers for group in groups})
         if len(chosen) > 1:
             raise InputError(
@@ -120,6 +134,7 @@ def full_layout(context: int, kv_heads: tuple[int, ...], bits: int = 32) -> KvLa
 def prompt_layout(layout: KvLayout) -> KvLayout:
     """What is kept while a prompt is read of which positions are chosen afterwards: everything."""
     layers = tuple(
-        tuple(replace(group, keep=0, growth=0) for group in groups) for groups in layout.layers
+        tuple(replace(group, keep=0, growth=0, shared=False) for group in groups)
+        for groups in layout.layers
     )
-    return KvLayout(layout.context, layers)
+    return replace(layout, layers=layers)

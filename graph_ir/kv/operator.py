@@ -98,6 +98,7 @@ def cached_attention(node: ir.Node) -> CachedAttention:
     parameters = list(zip(*(numbers.get_ints(name, ()) for name in _GROUP_ATTRIBUTES), strict=True))
     output = 1
     keep, growth = numbers.get_int("keep", 0), numbers.get_int("growth", 0)
+    shared = bool(numbers.get_int("shared", 0))
     for index, (window, sinks, compensation, key_bits, value_bits, slots, first) in enumerate(
         parameters
     ):
@@ -110,6 +111,7 @@ def cached_attention(node: ir.Node) -> CachedAttention:
             value_bits=value_bits,
             keep=keep,
             growth=growth,
+            shared=shared,
         )
         del heads[: counts[index]]
         states = tuple((first + at, output + at) for at in range(state_counts[index]))
@@ -166,6 +168,8 @@ def node_attributes(
     }
     if kept[0].keep:  # the same for all, see `KvLayout`
         single |= {"keep": kept[0].keep, "growth": kept[0].growth}
+    if kept[0].shared:
+        single |= {"shared": 1}
     return {
         **{name: ir.AttrInt64(name, value) for name, value in single.items()},
         **{name: ir.AttrInt64s(name, values) for name, values in integers.items()},
@@ -176,7 +180,10 @@ def node_attributes(
 
 
 def group_states(attention: Attention, group: HeadGroup, slots: int) -> tuple[State, ...]:
-    """The states of a group in order: entries, scales, means, each of keys first."""
+    """The states of a group in order: entries, scales, means, each of keys first.
+
+    Where heads share positions, `ends` follows: for each head the end of its own among them.
+    """
     heads = len(group.heads)
     key = Storage(group.key_bits, heads, attention.head_width, is_key=True)
     value = Storage(group.value_bits, heads, attention.value_width, is_key=False)
@@ -193,4 +200,6 @@ def group_states(attention: Attention, group: HeadGroup, slots: int) -> tuple[St
         for part, storage in both:
             shape = (1, heads, 1, storage.width)
             states.append(State(f"{part}_mean", ir.DataType.FLOAT, shape))
+    if group.shared:
+        states.append(State("ends", ir.DataType.INT64, (1, heads, 1, 1)))
     return tuple(states)

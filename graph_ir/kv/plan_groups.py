@@ -3,11 +3,12 @@
 import onnx_ir as ir
 
 from graph_ir.decoder.decoder import Attention, Decoder
-from graph_ir.kv.function import Group
+from graph_ir.kv.function import Forms, Group
 from graph_ir.kv.group import GroupShape
 from graph_ir.kv.grouped_query import ChunkTold, FullTold, chunk_told, full_told
 from graph_ir.kv.layout import KvLayout
 from graph_ir.kv.operator import group_states
+from graph_ir.kv.pooled import PooledTold
 from graph_ir.kv.slots import Geometry, Places, Step, places, write_indices
 from graph_ir.kv.standard import StandardTold
 
@@ -58,12 +59,15 @@ class _Planner:
         self._full: dict[Geometry, FullTold] = {}
         self._chunks: dict[tuple[Geometry, int], ChunkTold] = {}
 
-    def told(self, shape: GroupShape, fused: bool) -> StandardTold | FullTold | ChunkTold:
+    def told(self, shape: GroupShape, fused: bool) -> Forms:
         """What a group is told, by which its form is chosen."""
         geometry = _geometry(shape)
         if geometry not in self._places:
             self._places[geometry] = places(self._step, geometry)
         place = self._places[geometry]
+        if shape.kept.shared:
+            write = self._write(geometry, place.slot_R, shape.heads, shape.rows)
+            return PooledTold(write, place.bias, place.valid_R1)
         if shape.is_stored:
             return self._stored(shape, geometry, place)
         if fused and takes_full(shape):

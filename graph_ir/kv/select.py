@@ -1,9 +1,8 @@
 """Which positions of a prompt each KV head keeps: the graph between the prompt and the tokens.
 
-SnapKV (Li et al., arXiv 2404.14469, section 4): the last queries of the prompt, its observation
-window, attend to all keys; what each earlier key gets, summed over these queries and over the query
-heads of its KV head, is raised to the largest among its neighbours (so that what stands beside an
-important position is kept, too), and the positions that got most are kept beside the window.
+Each head keeps those that score most with it (`graph_ir.kv.scores`). Where heads share their
+positions (AdaKV, Feng et al., arXiv 2407.11550, section 3) a part of them is chosen so, and the
+rest are those that score most with any head of the layer.
 
 Inputs: `past_length` int64 [1], length of the prompt, and the states of `step.prompt_graph`.
 Outputs: the states of `step.step_graph` as they are when the prompt has been read, and `dropped`
@@ -11,7 +10,7 @@ int64 [1], how many of its positions they lack. Chosen positions are in rising o
 them is zeros. Keys are stored rotated, so that they need not know where they stood. A prompt of no
 more than `keep` positions is kept whole.
 
-Suffixes: H KV heads of a group, G query heads of each, W observed queries, S positions, K slots.
+Suffixes: H KV heads of a group, S positions, K slots.
 """
 
 import numpy as np
@@ -21,20 +20,17 @@ from graph_ir.decoder.decoder import Attention, Decoder
 from graph_ir.errors import InputError
 from graph_ir.kv.group import GroupShape
 from graph_ir.kv.layout import HeadGroup, KvLayout, prompt_layout
-from graph_ir.kv.observed import OBSERVED
 from graph_ir.kv.operator import State, group_states
+from graph_ir.kv.scores import ALWAYS, Scores, query_states
 from graph_ir.kv.static_body import DROPPED, PAST, PROMPT_PREFIX, integer_input
-from graph_ir.kv.stored import caches_of, storages
 from graph_ir.kv.writing import Writer
 from graph_ir.static_shapes import make_static
 
-POOLED = 7
-"""Neighbours among which the largest weight is taken, as published."""
+FLOOR = 0.2
+"""Share of its positions that each head chooses for itself where heads share them (AdaKV)."""
 
 _OPSET = 18
 _IR_VERSION = 10
-# More than all queries together can give.
-_ALWAYS, _NEVER = 1e9, -1e9
 
 
 def select_graph(decoder: Decoder, layout: KvLayout) -> ir.Model:
@@ -42,14 +38,15 @@ def select_graph(decoder: Decoder, layout: KvLayout) -> ir.Model:
 
     Args:
         decoder: whose caches they are.
-        layout: in which positions are chosen; more of them than are observed.
+        layout: in which positions are chosen; more of them than are kept anyway.
 
     Raises:
-        InputError: nothing is chosen, or no more than the observed positions.
+        InputError: nothing is chosen, or no more than what is kept anyway.
     """
-    if layout.keep <= OBSERVED:
+    always = layout.scoring.always
+    if layout.keep <= always:
         raise InputError(
-            f"keep: expected more than the {OBSERVED} positions of the observation window, "
+            f"keep: expected more than the {always} positions that are kept whatever they score, "
             f"got {layout.keep}"
         )
     select = _Select(layout)
@@ -70,69 +67,45 @@ class _Select:
         keep = writer.integers([layout.keep])
         nothing = writer.integers([0])
         dropped = writer.op("Max", writer.op("Sub", self._past, keep), nothing)
+        self._short = writer.at_most(self._past, keep)
+        self._most = writer.number(ALWAYS)
         self._dropped = _named(dropped, DROPPED, ir.DataType.INT64, (1,))
         filled = writer.op("Min", self._past, keep)
         slots = np.arange(layout.keep + layout.growth)
         self._filled_K1 = writer.op("Less", writer.constant(slots[:, None]), filled)
-        self._masks()
-
-    def _masks(self) -> None:
-        writer, context = self._writer, self._layout.context
-        position_S = writer.integers(range(context))
-        begin = writer.op("Sub", self._past, writer.integers([OBSERVED]))
-        # A prompt shorter than the window is kept whole: its weights only have to be numbers.
-        query_W1 = writer.op("Add", begin, writer.constant(np.arange(OBSERVED)[:, None]))
-        query_W1 = writer.op("Max", query_W1, writer.integers([0]))
-        seen_WS = writer.at_most(position_S, query_W1)
-        self._bias_WS = writer.op("Where", seen_WS, writer.number(0.0), writer.number(-np.inf))
-        self._before_S = writer.op("Less", position_S, begin)
-        rest_S = writer.op("Less", position_S, self._past)
-        self._rest_S = writer.op("Where", rest_S, writer.number(_ALWAYS), writer.number(_NEVER))
+        self._scores = Scores(writer, self._past, layout.context, layout.scoring)
 
     def attention(self, index: int, attention: Attention, groups: tuple[HeadGroup, ...]) -> None:
         """Writes what becomes of the caches of one attention."""
-        writer, context = self._writer, self._layout.context
-        shape = (1, attention.query_heads, OBSERVED, attention.head_width)
+        context = self._layout.context
         whole = prompt_layout(KvLayout(context, (groups,))).layers[0]
-        queries = _value(f"{PROMPT_PREFIX}{index}.query", State("query", _FLOAT, shape))
-        each = attention.query_heads // attention.kv_heads
-        rows = writer.op("Mul", queries, writer.number(attention.scale))
-        rows = writer.reshape(rows, [1, attention.kv_heads, each * OBSERVED, attention.head_width])
+        queries = [
+            _value(f"{PROMPT_PREFIX}{index}.{state.part}", state)
+            for state in query_states(attention, self._layout.scoring)
+        ]
         for at, (kept, everything) in enumerate(zip(groups, whole, strict=True)):
             states = group_states(attention, everything, context)
             before = [_value(f"{PROMPT_PREFIX}{index}.{at}.{s.part}", s) for s in states]
             self._inputs += before
             group = GroupShape(attention, everything, 1, context)
-            own = rows
-            if len(groups) > 1:
-                own = writer.gather(rows, writer.integers(kept.heads), 1)
-            chosen = self._chosen(group, own, before)
+            scores = self._scores.of(index, group, queries, before)
+            chosen, ends = self._shared(group, scores) if kept.shared else (None, None)
+            if chosen is None:
+                chosen = self._chosen(group, scores)
             after = group_states(attention, kept, kept.slots(context))
-            for old, state in zip(before, after, strict=True):
-                self._outputs.append(self._gathered(old, chosen, f"next.{index}.{at}", state))
-        self._inputs.append(queries)
+            prefix = f"next.{index}.{at}"
+            for old, state in zip(before, after, strict=False):
+                self._outputs.append(
+                    self._gathered(old, chosen, prefix, state, 1 if kept.shared else 2)
+                )
+            if ends is not None:
+                name = f"{prefix}.{after[-1].part}"
+                self._outputs.append(_named(ends, name, after[-1].data_type, after[-1].shape))
+        self._inputs += queries
 
-    def _chosen(self, group: GroupShape, rows: ir.Value, states: list[ir.Value]) -> ir.Value:
+    def _chosen(self, group: GroupShape, scores: ir.Value) -> ir.Value:
         """Indices [1, H, K, 1] of what is kept; anything behind that."""
         writer, layout, heads = self._writer, self._layout, group.heads
-        key = caches_of(group, states)[0]
-        keys = writer.op(
-            "Transpose", key.storage.decoded(writer, key.parts), attributes={"perm": [0, 1, 3, 2]}
-        )
-        logits = writer.op("MatMul", storages(group)[0].rotated(writer, rows), keys)
-        cap = group.attention.softcap
-        if cap:
-            limit = writer.number(cap)
-            logits = writer.op("Mul", writer.op("Tanh", writer.op("Div", logits, limit)), limit)
-        extents = [heads, group.queries, OBSERVED, layout.context]
-        logits = writer.op("Add", writer.reshape(logits, extents), self._bias_WS)
-        weights = writer.op("Softmax", logits, attributes={"axis": -1})
-        summed = writer.reshape(weights, [1, heads, group.queries * OBSERVED, layout.context])
-        summed = writer.reshape(writer.reduce("ReduceSum", summed, 2), [1, heads, layout.context])
-        earlier = writer.op("Where", self._before_S, summed, writer.number(0.0))
-        pooling = {"kernel_shape": [POOLED], "pads": [POOLED // 2] * 2, "strides": [1]}
-        pooled = writer.op("MaxPool", earlier, attributes=pooling)
-        scores = writer.op("Where", self._before_S, pooled, self._rest_S)
         count = writer.integers([layout.keep])
         _, best = writer.many("TopK", [scores, count], 2, {"axis": -1, "sorted": 1})
         rising = {"axis": -1, "largest": 0, "sorted": 1}
@@ -141,9 +114,42 @@ class _Select:
         order = writer.concat([order, room], 2)
         return writer.reshape(order, [1, heads, layout.keep + layout.growth, 1])
 
-    def _gathered(self, old: ir.Value, chosen: ir.Value, prefix: str, state: State) -> ir.Value:
+    def _shared(self, group: GroupShape, scores: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """Indices [1, H, K, 2] of what the heads keep together, and where each one's ends.
+
+        What is chosen, by head and then by position, fills one head's first `keep` slots after the
+        other's; of a prompt that is kept whole each head's are in its own.
+        """
+        writer, layout, heads = self._writer, self._layout, group.heads
+        context, keep = layout.context, layout.keep
+        always = layout.scoring.always
+        safe = writer.integers([always + int(FLOOR * (keep - always))])
+        best, own = writer.many("TopK", [scores, safe], 2, {"axis": -1, "sorted": 1})
+        # What is not there stays so, however few there are.
+        raised = writer.op("Where", writer.op("Less", best, writer.number(0.0)), best, self._most)
+        scores = writer.op("ScatterElements", scores, own, raised, attributes={"axis": 2})
+        count = writer.integers([heads * keep])
+        flat = writer.reshape(scores, [1, heads * context])
+        _, best = writer.many("TopK", [flat, count], 2, {"axis": -1, "sorted": 1})
+        rising = {"axis": -1, "largest": 0, "sorted": 1}
+        order, _ = writer.many("TopK", [best, count], 2, rising)
+        whole = np.arange(heads)[:, None] * context + np.arange(keep)
+        order = writer.op("Where", self._short, writer.constant(whole.reshape(1, -1)), order)
+        bounds_H1 = writer.constant((np.arange(heads)[:, None] + 1) * context)
+        below = writer.cast(writer.op("Less", order, bounds_H1), ir.DataType.INT64)
+        ends = writer.reduce("ReduceSum", below, 1)
+        rows = writer.reshape(order, [1, heads, keep])
+        room = writer.constant(np.zeros((1, heads, layout.growth), np.int64))
+        rows = writer.reshape(writer.concat([rows, room], 2), [1, heads, -1, 1])
+        width = writer.integers([context])
+        pairs = [writer.op("Div", rows, width), writer.op("Mod", rows, width)]
+        return writer.concat(pairs, 3), writer.reshape(ends, [1, heads, 1, 1])
+
+    def _gathered(
+        self, old: ir.Value, chosen: ir.Value, prefix: str, state: State, outer: int
+    ) -> ir.Value:
         writer = self._writer
-        entries = writer.op("GatherND", old, chosen, attributes={"batch_dims": 2})
+        entries = writer.op("GatherND", old, chosen, attributes={"batch_dims": outer})
         zero = writer.constant(np.zeros((), state.data_type.numpy()))
         kept = writer.op("Where", self._filled_K1, entries, zero)
         return _named(kept, f"{prefix}.{state.part}", state.data_type, state.shape)
@@ -161,9 +167,6 @@ class _Select:
         model = ir.Model(graph, ir_version=_IR_VERSION)
         make_static(graph, model.opset_imports, source)
         return model
-
-
-_FLOAT = ir.DataType.FLOAT
 
 
 def _value(name: str, state: State) -> ir.Value:

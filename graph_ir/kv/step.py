@@ -27,9 +27,10 @@ from graph_ir.errors import InputError
 from graph_ir.kv.function import Group, attention_function
 from graph_ir.kv.group import given
 from graph_ir.kv.layout import KvLayout, prompt_layout
-from graph_ir.kv.observed import OBSERVED, observe
+from graph_ir.kv.observed import observe
 from graph_ir.kv.operator import OPERATOR, STATES, CachedGroup, node_attributes
 from graph_ir.kv.plan_groups import plan_groups
+from graph_ir.kv.scoring import Scoring
 from graph_ir.kv.slots import Step
 from graph_ir.kv.static_body import (
     DROPPED,
@@ -69,7 +70,7 @@ def step_graph(
         InputError: the layout is not one of this decoder, or rows do not fit it.
     """
     _check(decoder, layout, rows)
-    return _step_graph(decoder, layout, rows, form, logits, observed=0)
+    return _step_graph(decoder, layout, rows, form, logits, None)
 
 
 def prompt_graph(
@@ -78,8 +79,9 @@ def prompt_graph(
     """The graph that reads a prompt of which positions are chosen afterwards.
 
     Its states are called `prompt.` instead of `cache.`: caches with room for the whole context, and
-    for each attention the last `OBSERVED` queries, `prompt.LAYER.query` [1, query_heads, OBSERVED,
-    head_width], the latest at the end.
+    for each attention what its `scoring` needs of the queries: the last `OBSERVED`,
+    `prompt.LAYER.query` [1, query_heads, OBSERVED, head_width], the latest at the end, or
+    `prompt.LAYER.query_mean` and `prompt.LAYER.query_spread` (`graph_ir.kv.query_statistics`).
 
     Args:
         decoder: is not changed; weights are shared with it.
@@ -94,19 +96,24 @@ def prompt_graph(
     _check(decoder, layout, 1)
     whole = prompt_layout(layout)
     _check(decoder, whole, rows)
-    return _step_graph(decoder, whole, rows, form, logits, observed=OBSERVED)
+    return _step_graph(decoder, whole, rows, form, logits, layout.scoring)
 
 
 def _step_graph(
-    decoder: Decoder, layout: KvLayout, rows: int, form: Form, logits: Logits, observed: int
+    decoder: Decoder,
+    layout: KvLayout,
+    rows: int,
+    form: Form,
+    logits: Logits,
+    observed: Scoring | None,
 ) -> ir.Model:
-    prefix = PROMPT_PREFIX if observed else "cache."
+    prefix = PROMPT_PREFIX if observed is not None else "cache."
     for last_row in ("product", "logits") if logits == "last" and rows > 1 else ("none",):
         body = open_body(decoder, rows, last_row)
         step = _without_dropped(body) if layout.keep else body.step
         layers = plan_groups(decoder, layout, step, fused=form == "onnxruntime", prefix=prefix)
         told = [value for groups in layers for group in groups for value in given(group.told)]
-        queries = observe(body, decoder, observed) if observed else []
+        queries = observe(body, decoder, observed) if observed is not None else []
         told += [after for _, after in queries]
         operands, told = close_body(body, told, decoder.source_path)
         if last_row != "product" or takes_a_row(body):

@@ -12,7 +12,15 @@ import onnxruntime as ort
 from graph_ir.errors import InputError
 from runtime.execute import open_graph
 from runtime.generation.record import SELECT, DecoderRecord
-from runtime.generation.step import DROPPED, PAST, Array, BoundStep, StepGraph, empty_states
+from runtime.generation.step import (
+    DROPPED,
+    PAST,
+    Array,
+    BoundStep,
+    StateForm,
+    StepGraph,
+    empty_states,
+)
 from runtime.load import Artifact
 from runtime.session import ORT_ERRORS, input_ports, one_line, output_ports
 
@@ -61,8 +69,14 @@ def check_choice(choice: Choice | None, prefill: StepGraph, decode: StepGraph) -
         raise InputError(
             f"decoder: {SELECT} does not make the states of one graph out of the other's"
         )
-    if any(len(form.shape) < 3 or form.shape[2] != choice.slots for form in decode.states):
+    if any(not _has_slots(form, choice.slots) for form in decode.states):
         raise InputError(f"decoder: expected caches of {choice.slots} positions")
+
+
+def _has_slots(form: StateForm, slots: int) -> bool:
+    """Whether a state is a cache of so many positions, or one number for each head."""
+    extents = form.shape[2:]
+    return bool(extents) and (extents[0] == slots or set(extents) == {1})
 
 
 class Prompt:

@@ -117,7 +117,8 @@ def _dropped(
 ) -> int:
     """Positions that the caches lack."""
     dropped = _numbers(path, arrays, "dropped", 1)[0] if "dropped" in arrays else 0
-    slots = min((form.shape[_SLOTS] for form in forms), default=0) if keep else 0
+    # Beside the caches there may be a number for each head.
+    slots = max((form.shape[_SLOTS] for form in forms), default=0) if keep else 0
     held = fed - dropped
     if dropped < 0 or (dropped and held < max(1, keep)) or (keep and held > slots):
         raise InputError(f"{path}: damaged: {dropped} of {fed} positions dropped")

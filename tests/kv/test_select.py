@@ -5,9 +5,10 @@ import pytest
 
 from graph_ir.errors import InputError
 from graph_ir.kv.layout import HeadGroup, KvLayout, full_layout, prompt_layout
-from graph_ir.kv.observed import OBSERVED
 from graph_ir.kv.operator import cached_attention, is_cached_attention
-from graph_ir.kv.select import POOLED, select_graph
+from graph_ir.kv.scores import POOLED
+from graph_ir.kv.scoring import OBSERVED
+from graph_ir.kv.select import select_graph
 from graph_ir.kv.step import prompt_graph, step_graph
 from tests.decoder.tiny import alibi_slopes, tiny_decoder
 from tests.kv.attention_decoder import Tables, attention_decoder, attention_of
@@ -267,5 +268,5 @@ def test_layouts_that_cannot_be():
         KvLayout(99, ((group, HeadGroup((1,))),))
     with pytest.raises(InputError, match="at most 39"):
         KvLayout(39, ((group,),))
-    with pytest.raises(InputError, match="observation window"):
+    with pytest.raises(InputError, match="kept whatever they score"):
         select_graph(tiny_decoder(layers=1), layout_of([(0, 1)], keep=OBSERVED))

@@ -1,20 +1,25 @@
 import numpy as np
 import pytest
 
+from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.spec import parse_spec
 from egrl.kv.budget import full_bytes, layout_bytes, layout_share
 from egrl.kv.method import ALL, Kept
+from egrl.kv.methods.adakv import AdaKv
 from egrl.kv.methods.duo import Duo
+from egrl.kv.methods.expected_attention import ExpectedAttention
 from egrl.kv.methods.full import Full
 from egrl.kv.methods.no_compensation import NoCompensation
 from egrl.kv.methods.random_heads import RandomHeads
 from egrl.kv.methods.razor import Razor
 from egrl.kv.methods.snapkv import SnapKv
 from egrl.kv.methods.streaming import Streaming
+from egrl.kv.plan import plan_layout
 from egrl.kv.probe import HeadProbe
 from egrl.kv.rank import best_heads, retrieval_heads
 from egrl.kv.registry import KV_METHODS, NOT_BUILT, is_kv_spec, kv_method
 from graph_ir.errors import InputError, UnmetRequirementError
+from graph_ir.kv.scoring import Expected, Rotation
 from graph_ir.kv.step import step_graph
 from tests.decoder.tiny import tiny_decoder
 
@@ -192,6 +197,44 @@ def test_with_alibi_each_head_has_the_widest_window_of_its_queries():
     # (6 + 11.513) / 0.5, 11.513 / 0.25; 11.513 / 0.125, (2 + 11.513) / 0.0625
     assert kept(layout) == {(0, 0): (47, 0, False), (0, 1): (217, 0, False)}
     assert kept(Razor(epsilon=0.1).layout(decoder, 512, probe))[0, 0] == (17, 0, False)
+
+
+ROTATIONS = HeadProbe((), (), rotations=(Rotation(8),) * 2)
+
+
+@pytest.mark.parametrize("method", [AdaKv, ExpectedAttention])
+def test_heads_share_their_positions_at_the_same_bytes(method):
+    decoder = tiny_decoder(layers=2)
+    even = SnapKv(keep=40, growth=20).layout(decoder, 256, None)
+    shared = method(keep=40, growth=20).layout(decoder, 256, ROTATIONS)
+    assert (shared.keep, shared.growth) == (40, 20)
+    assert all(group.shared for groups in shared.layers for group in groups)
+    # Eight bytes for each head say where its own end.
+    assert layout_bytes(decoder, shared) == layout_bytes(decoder, even) + 2 * 2 * 8
+    tight = method(growth=20, kv_budget=0.6, bits=16).layout(decoder, 256, ROTATIONS)
+    assert tight.keep == int(0.6 * 256) - 20
+    assert not method(keep=40, growth=24).layout(decoder, 64, ROTATIONS).layers[0][0].shared
+    alone = tiny_decoder(layers=2, query_heads=2, kv_heads=1)
+    assert not method(keep=40, growth=20).layout(alone, 256, ROTATIONS).layers[0][0].shared
+    with pytest.raises(InputError, match="attention 0: expected no sliding window, ALiBi"):
+        method().layout(tiny_decoder(windows=(9, 0)), 256, ROTATIONS)
+    with pytest.raises(UnmetRequirementError, match="20 after the prompt take more than 5 %"):
+        method(growth=20, kv_budget=0.05).layout(decoder, 256, ROTATIONS)
+
+
+def test_expected_attention_takes_what_was_measured():
+    decoder = tiny_decoder(layers=2)
+    method, _ = kv_method(parse_spec("expected-attention,keep=40,growth=20,per-head=false"))
+    layout = plan_layout(method, decoder, 256, OnnxRuntimeRunner())
+    assert isinstance(layout.scoring, Expected)
+    assert layout.scoring.epsilon == 0.01
+    assert all(len(rotation.pairs) == 4 for rotation in layout.scoring.rotations)
+    assert not any(group.shared for groups in layout.layers for group in groups)
+    with pytest.raises(InputError, match="expected the rotations of a probe"):
+        method.layout(decoder, 256, None)
+    for text in ("keep=4", "epsilon=-1", "epsilon=2", "per-head=maybe", "window=3"):
+        with pytest.raises(InputError, match="--compress"):
+            kv_method(parse_spec(f"expected-attention,{text}"))
 
 
 def test_snapkv_chooses_what_a_budget_has_room_for():

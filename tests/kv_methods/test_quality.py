@@ -147,7 +147,7 @@ def test_goals_come_from_the_rows():
     lines = goals(ROWS)
     words = ["met", "open", "short", "short"]
     assert all(f"**{word}**" in line for word, line in zip(words, lines, strict=True))
-    assert "best of 2 measured of 9 is fitted" in lines[1]
+    assert "best of 2 measured of 10 is fitted" in lines[1]
 
 
 def test_the_document_names_what_was_not_measured():
@@ -156,7 +156,7 @@ def test_the_document_names_what_was_not_measured():
     assert "16 of 16" in text
     assert "void at depths 85 %, 95 %" in text
     assert "Not measured: razor, 30 % of the bytes, " in text
-    assert "Not built, so not compared with: `adakv`" in text
+    assert "Not built, so not compared with: `scissorhands`" in text
     assert "## Speed\n\nNot measured." in text
 
 

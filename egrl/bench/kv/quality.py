@@ -25,6 +25,7 @@ from egrl.bench.settings import Settings, processor
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.spec import parse_spec
 from egrl.kv.budget import layout_share
+from egrl.kv.choosing import ChoosingMethod
 from egrl.kv.plan import plan_layout
 from egrl.kv.registry import kv_method
 from graph_ir.decoder.decoder import Decoder
@@ -108,8 +109,10 @@ def measure_case(
     """One row; one with the reason where the method fails."""
     began = time.process_time()
     try:
-        more = f",text={_development_text(folder, scratch)}" if "fitted" in case.spec else ""
-        if "snapkv" in case.spec:  # all that is scored behind the prompt, its last token included
+        method, resolved = kv_method(parse_spec(case.spec))
+        more = f",text={_development_text(folder, scratch)}" if method.needs_errors else ""
+        if isinstance(method, ChoosingMethod):
+            # All that is scored behind the prompt, its last token included.
             more = f",growth={subject.context // 4 + 1}"
         method, resolved = kv_method(parse_spec(case.spec + more))
         layout = plan_layout(method, decoder, subject.context, OnnxRuntimeRunner())

@@ -40,6 +40,9 @@ _PRUNING = {
     "random-heads": ("random-heads", "induction=0.14,echo=0.01", True),
     "streaming": ("streaming", "", True),
     "snapkv": ("snapkv", "", True),
+    "adakv": ("adakv", "", True),
+    "expected-attention": ("expected-attention", "", True),
+    "expected-attention, even heads": ("expected-attention", "per-head=false", True),
 }
 
 
