@@ -137,7 +137,9 @@ def compile_model(
     fixed = read_constraints(Path(constraints)) if constraints else Constraints()
     config = read_placer_config(placer, Path(placer_config)) if placer_config else None
     asked = Compression(tuple(compress), calibration, max_error, seed, max_bytes)
-    ready = prepare(model, target, precision, dims or {}, fixed.pins, compression=asked)
+    ready = prepare(
+        model, target, precision, dims or {}, fixed.pins, compression=asked, placer=placer
+    )
     if write_problem is not None:
         write_audit_problem(ready.problem, Path(write_problem))
     name = Path(model).stem
@@ -178,13 +180,14 @@ def prepare(
     pins: dict[str, str] | None = None,
     groups: int = 1,
     compression: Compression = NO_COMPRESSION,
+    placer: str = "auto",
 ) -> Prepared:
     """Load, simplify, compress, fuse and lower a model, and price it on a target."""
     accelerator = grouped(load_target(target), groups)
     loaded = load_model(model, dims)
     passes = run_lossless(loaded.graph_model)
     execution_type = precision or accelerator.default_type
-    goal = Target(accelerator, execution_type, pins or {})
+    goal = Target(accelerator, execution_type, pins or {}, placer)
     compressed = compress_model(loaded, compression, goal)
     streamed = frozenset(accelerator.streamed_views)
     lowered = lower(loaded, GRAPH, execution_type, streamed)

@@ -15,7 +15,7 @@ from egrl.compression.joint.choices import Precisions, lower_precisions
 from egrl.compression.joint.costs import ChoiceCosts
 from egrl.compression.joint.model import Bounds
 from egrl.compression.joint.placed import Place
-from egrl.compression.joint.search import Effort, JointSearch
+from egrl.compression.joint.search import Effort, JointSearch, joint_search
 from graph_ir.compression.grid import Grid
 
 GRIDS = (Grid(8, 32), Grid(4, 32))
@@ -85,7 +85,7 @@ def search_of(
     """A search on the machine."""
     place = Place(precisions, accelerator, {}, 0)
     problems = [place.problem(precisions.uniform(p)) for p in range(precisions.count)]
-    return JointSearch(place, problems, costs, effort)
+    return joint_search(place, problems, costs, effort)
 
 
 def best_by_force(search: JointSearch, bounds: Bounds) -> float:

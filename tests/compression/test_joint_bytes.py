@@ -21,7 +21,7 @@ from egrl.compression.joint.byte_sensitivity import ByteSensitivities, measure_b
 from egrl.compression.joint.choices import Precisions, lower_precisions
 from egrl.compression.joint.model import Bounds
 from egrl.compression.joint.placed import Place
-from egrl.compression.joint.search import Effort, JointSearch
+from egrl.compression.joint.search import Effort, joint_search
 from egrl.compression.joint.trial import Trial
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.sensitivity import measure_sensitivities
@@ -241,7 +241,7 @@ def test_search_is_never_slower_than_any_uniform_precision() -> None:
     costs = precisions.costs(errors, measured.error_squared)
     place = Place(precisions, machine, {}, 0)
     problems = [place.price_problem(p) for p in range(precisions.count)]
-    search = JointSearch(place, problems, costs, Effort(nodes=50, rounds=6, evaluations=300))
+    search = joint_search(place, problems, costs, Effort(nodes=50, rounds=6, evaluations=300))
     for precision in range(precisions.count):
         choice_S = precisions.uniform(precision)
         placed = place.place(choice_S, [], 1000)

@@ -17,7 +17,8 @@ def rate_pair(array: MacArray, left_type: str, right_type: str) -> str | None:
     """The `activation*weight` pair at whose rate the unit multiplies.
 
     A narrow weight that it does not take is widened to the next type that it does, at last to the
-    activation's: how a weight is stored does not say what it is multiplied in.
+    activation's: how a weight is stored does not say what it is multiplied in. Likewise bytes that
+    are read beside a float weight are widened to its type.
     """
     stored = _WIDER[_WIDER.index(right_type) :] if right_type in _WIDER else (right_type,)
     for wide in (*stored, left_type):
@@ -26,6 +27,9 @@ def rate_pair(array: MacArray, left_type: str, right_type: str) -> str | None:
             return pair
         if right_type not in _WIDER:
             break
+    if left_type in _WIDER and right_type not in _WIDER:
+        pair = f"{right_type}*{right_type}"
+        return pair if pair in array.relative_rate else None
     return None
 
 

@@ -29,6 +29,20 @@ def infer(weights: Weights, seen: Observation) -> tuple[F32, F32]:
         weights: by the names of torch's state dict.
         seen: a problem.
     """
+    tensor_TD, _, pair_THD = _trunk(weights, seen)
+    tensors, homes = seen.allowed_TH.shape
+    seen_THD = np.broadcast_to(tensor_TD[:, np.newaxis], (tensors, homes, tensor_TD.shape[1]))
+    preference_TH1 = _mlp(weights, "preference", np.concatenate([seen_THD, pair_THD], axis=2))
+    return _mlp(weights, "priority", tensor_TD)[:, 0], preference_TH1[:, :, 0]
+
+
+def op_embeddings(weights: Weights, seen: Observation) -> F32:
+    """What the network makes of every op, [N, D]: for heads that decide about ops."""
+    return _trunk(weights, seen)[1]
+
+
+def _trunk(weights: Weights, seen: Observation) -> tuple[F32, F32, F32]:
+    """Tensors [T, D], ops [N, D] and pairs [T, H, D] after all rounds of messages."""
     tensors, homes = seen.allowed_TH.shape
     home_HD = _machine(weights, seen)
     home_THD = np.broadcast_to(home_HD, (tensors, homes, home_HD.shape[1]))
@@ -42,9 +56,7 @@ def infer(weights: Weights, seen: Observation) -> tuple[F32, F32]:
     while f"rounds.{layer}.tensor_norm.weight" in weights:
         tensor_TD, op_ND = _round(weights, f"rounds.{layer}", tensor_TD, op_ND, seen)
         layer += 1
-    seen_THD = np.broadcast_to(tensor_TD[:, np.newaxis], (tensors, homes, tensor_TD.shape[1]))
-    preference_TH1 = _mlp(weights, "preference", np.concatenate([seen_THD, pair_THD], axis=2))
-    return _mlp(weights, "priority", tensor_TD)[:, 0], preference_TH1[:, :, 0]
+    return tensor_TD, op_ND, pair_THD
 
 
 def _machine(weights: Weights, seen: Observation) -> F32:

@@ -23,6 +23,7 @@ from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.sensitivity import measure_sensitivities
 from egrl.compression.spec import Spec, options_into
 from egrl.compression.weights import WeightsRecord, constant_sizes
+from graph_ir.compression.convolution import find_convolutions, fold_following_additions
 from graph_ir.compression.emit import needed_opset
 from graph_ir.compression.method import Data
 from graph_ir.compression.sites import find_sites
@@ -78,6 +79,7 @@ def quantize_jointly(
     options, recipe = _read(spec)
     if goal.max_error is None and goal.max_bytes is None:
         raise spec.fail("expected --max-error or --max-bytes, got neither")
+    options.check_search(spec)
     grids, forms = options.candidates(spec), options.forms(spec)
     data = Data(
         calibration.samples,
@@ -97,10 +99,13 @@ def quantize_jointly(
     streamed = frozenset(target.accelerator.streamed_views)
     if forms:
         _check_floats(model, spec)
-    precisions = lower_precisions(model, grids, target.execution_type, streamed, where, forms)
+        fold_following_additions(model.graph)
     coarsest_first = sorted(grids, key=lambda grid: (grid.bits, -grid.group))
     errors = measure_sensitivities(model, find_sites(model.graph).found, coarsest_first, data)
     measured_bytes = measure_bytes(model, forms, options.range, data) if forms else NO_BYTES
+    precisions = lower_precisions(
+        model, grids, target.execution_type, streamed, where, forms, measured_bytes.ranges
+    )
     if forms:
         notes.append(f"ranges of activations by {measured_bytes.choice}")
         notes += [] if data.given else [DRAWN]
@@ -113,6 +118,7 @@ def quantize_jointly(
         reference,
         Execution(accuracy_level=recipe.whole.accuracy),
         ranges=measured_bytes.ranges,
+        means=measured_bytes.means,
     )
     costs = precisions.costs(errors, measured_bytes.error_squared)
     choosing = Choosing(goal, options, precisions, costs, trial, where)
@@ -123,7 +129,10 @@ def quantize_jointly(
     chosen = {layer.name for layer in layers}
     kept = "kept: its error buys more elsewhere, or its size nothing here"
     skipped = [SkippedRecord(each.name, each.reason) for each in sites.skipped]
-    skipped += [SkippedRecord(site.name, kept) for site in sites.found if site.name not in chosen]
+    convolutions, unable = find_convolutions(model.graph) if forms else ((), ())
+    skipped += [SkippedRecord(each.name, each.reason) for each in unable if each.name not in chosen]
+    names = [site.name for site in sites.found] + [site.name for site in convolutions]
+    skipped += [SkippedRecord(name, kept) for name in names if name not in chosen]
     bits = constant_sizes(model)[1] / max(elements, 1)
     notes += [
         *said,

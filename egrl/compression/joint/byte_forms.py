@@ -1,7 +1,8 @@
 """Products that read their activations as bytes: the precisions of `activations=float/int8`.
 
 Two forms: weights of 8 bits with a scale per output channel (`8a8`), and weights of 4 bits in
-blocks (`4x32a8`). Their activations are rounded with ranges that calibration inputs gave, once for
+blocks (`4x32a8`). Convolutions have the same two, both with a scale per output channel
+(`byte_convolutions.py`). Activations are rounded with ranges that calibration inputs gave, once for
 all products that read a tensor so; others go on reading its floats.
 """
 
@@ -12,6 +13,15 @@ import numpy as np
 import onnx_ir as ir
 
 from egrl.compression.int8_weights import channel_record
+from egrl.compression.joint.byte_convolutions import (
+    Means,
+    Sites,
+    convolutions_of,
+    emit_rounded,
+    emit_zeros,
+    input_of,
+    rounded,
+)
 from graph_ir.compression.activations import RangeOptions, grids_of, observe
 from graph_ir.compression.clamps import unclamp
 from graph_ir.compression.grid import F32, Grid
@@ -35,7 +45,7 @@ CHANNEL_BITS = 8
 """Of weights with a scale per output channel."""
 
 Ranges = Mapping[str, ActivationGrid]
-"""Of the left factors of products, by name of the product's node."""
+"""Of the tensors that may become bytes, by name."""
 
 UNIT = ActivationGrid(1.0, 0)
 """A grid for where values do not matter."""
@@ -50,6 +60,11 @@ class ByteForm:
     """
 
     grid: Grid | None
+
+    @property
+    def bits(self) -> int:
+        """Of a weight's entry."""
+        return CHANNEL_BITS if self.grid is None else self.grid.bits
 
     @property
     def name(self) -> str:
@@ -104,14 +119,31 @@ def zero_weight(site: Site) -> ChannelWeight:
     return ChannelWeight(CHANNEL_BITS, 1, levels_KN, np.ones(site.columns, np.float32))
 
 
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """What was given bytes and what is still to get its integers.
+
+    Attributes:
+        writer: of the graph.
+        weights: of products with a scale per output channel, by name of the site.
+        convolutions: that read bytes; their weights are floats yet.
+        inputs: grids of what these read, by name.
+    """
+
+    writer: Writer
+    weights: dict[str, ChannelWeight]
+    convolutions: Sites
+    inputs: dict[str, ActivationGrid]
+
+
 def emit_bytes(
     model: ir.Model,
     forms: Mapping[str, ByteForm],
     nodes: Mapping[str, tuple[str, ...]],
     ranges: Ranges | None,
     weigh: Callable[[Site], ChannelWeight],
-) -> dict[str, ChannelWeight]:
-    """Gives products activations of bytes, in place.
+) -> Emitted:
+    """Gives products activations of bytes and lets convolutions read and write bytes, in place.
 
     Args:
         model: of `OPSET`; weights in blocks are integers already.
@@ -119,24 +151,24 @@ def emit_bytes(
         nodes: of every site, before anything was quantized.
         ranges: of the activations; None where their values do not matter.
         weigh: gives the weight of a site that has scales per output channel.
-
-    Returns:
-        These weights, by name of the site.
     """
     graph = model.graph
-    wanted = {node for name in forms for node in nodes[name]}
+    convolutions = tuple(site for site in convolutions_of(model) if site.name in forms)
+    inside = {site.name for site in convolutions}
+    wanted = {node for name in forms if name not in inside for node in nodes[name]}
     readers = [node for node in graph if node_name(node) in wanted]
     blocked = {
-        node for name, form in forms.items() if form.grid is not None for node in nodes[name]
+        node
+        for name, form in forms.items()
+        if form.grid is not None and name not in inside
+        for node in nodes[name]
     }
     channels = [
         site for site in sites_of(model) if site.name in forms and forms[site.name].grid is None
     ]
-    plan = plan_static(graph, [], readers)
-    grids = {
-        value_name(value): UNIT if ranges is None else ranges[node_name(products[0])]
-        for value, products in plan.products.items()
-    }
+    plan = plan_static(graph, [site.node for site in convolutions], readers)
+    grids = {name: UNIT if ranges is None else ranges[name] for name in plan.ranges}
+    inputs = {site.name: grids[value_name(plan.grid_of[input_of(site)])] for site in convolutions}
     quantize_tensors(graph, plan, grids)
     writer = Writer(graph)
     weights = {}
@@ -150,7 +182,19 @@ def emit_bytes(
     for node in list(graph):
         if node_name(node) in made and _hidden_by_clamp(node):
             unclamp(graph, node)
-    return weights
+    return Emitted(writer, weights, convolutions, inputs)
+
+
+def emit_byte_zeros(
+    model: ir.Model,
+    forms: Mapping[str, ByteForm],
+    nodes: Mapping[str, tuple[str, ...]],
+    ranges: Ranges | None,
+) -> None:
+    """The same with weights of zeros, for workloads."""
+    done = emit_bytes(model, forms, nodes, ranges, zero_weight)
+    bits = {name: form.bits for name, form in forms.items()}
+    emit_zeros(done.writer, done.convolutions, bits)
 
 
 def _hidden_by_clamp(product: ir.Node) -> bool:
@@ -168,17 +212,31 @@ def quantize_bytes(
     forms: Mapping[str, ByteForm],
     nodes: Mapping[str, tuple[str, ...]],
     ranges: Ranges,
+    means: Means,
 ) -> list[LayerRecord]:
-    """The same with the weights of the model; records of those with scales per output channel."""
+    """The same with the weights of the model.
+
+    Returns:
+        Records of convolutions and of products with scales per output channel.
+    """
     plain = {site.name: site.weight_KN() for site in sites_of(model) if site.name in forms}
-    weights = emit_bytes(model, forms, nodes, ranges, channel_weight)
-    return [channel_record(name, plain[name], weight) for name, weight in weights.items()]
+    rounded_of = {
+        site.name: rounded(
+            site, forms[site.name].bits, means, ranges[value_name(input_of(site))].scale
+        )
+        for site in convolutions_of(model)
+        if site.name in forms
+    }
+    done = emit_bytes(model, forms, nodes, ranges, channel_weight)
+    layers = emit_rounded(done.writer, done.convolutions, rounded_of, done.inputs)
+    weights = done.weights.items()
+    return [*layers, *(channel_record(name, plain[name], weight) for name, weight in weights)]
 
 
 def observed_ranges(
     model: ir.Model, choices: Sequence[str], data: Data
 ) -> dict[str, dict[str, ActivationGrid]]:
-    """Ranges of the left factors of all products by each way of taking them.
+    """Ranges of all tensors that may become bytes, by each way of taking them.
 
     Args:
         model: run as it is.
@@ -186,20 +244,14 @@ def observed_ranges(
         data: calibration inputs and an engine.
 
     Returns:
-        By way, then by name of the product's node.
+        By way, then by name of the tensor.
 
     Raises:
         InputError: an activation is not finite.
     """
-    inputs = {
-        node_name(node): value_name(value)
-        for site in sites_of(model)
-        for node in (site.node, *site.shared)
-        if (value := node.inputs[0]) is not None
-    }
-    seen = observe(model, list(dict.fromkeys(inputs.values())), data)
-    found = {}
-    for choice in choices:
-        grids = grids_of(seen, RangeOptions(range=choice))
-        found[choice] = {node: grids[value] for node, value in inputs.items()}
-    return found
+    products = [node for site in sites_of(model) for node in (site.node, *site.shared)]
+    plan = plan_static(model.graph, [site.node for site in convolutions_of(model)], products)
+    # Which tensor's range a tensor has depends on what else is chosen: each has its own here.
+    names = list(dict.fromkeys(value_name(value) for value in plan.grid_of))
+    seen = observe(model, names, data)
+    return {choice: grids_of(seen, RangeOptions(range=choice)) for choice in choices}

@@ -1,19 +1,34 @@
-"""Error of the outputs with one product at a time in a form with activations of bytes.
+"""Error of the outputs with one product or convolution at a time in a form with bytes.
 
-Weights, ranges and whether a product rounds its activations are inputs of one model, so that one
-session serves all products and forms.
+Weights, ranges and whether an op rounds its activations are inputs of one model, so that one
+session serves all of them and all forms.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
 
 from egrl.compression.error import relative_error
-from egrl.compression.joint.byte_forms import ByteForm, Ranges, observed_ranges, on_channels_of
+from egrl.compression.int8_weights import convolution_weight
+from egrl.compression.joint.byte_convolutions import (
+    Means,
+    bias_of,
+    convolutions_of,
+    input_of,
+    measured_means,
+    rounded,
+)
+from egrl.compression.joint.byte_forms import (
+    ByteForm,
+    Ranges,
+    observed_ranges,
+    on_channels_of,
+)
 from egrl.compression.joint.sensitivity import stored, weights_as_inputs
 from graph_ir.compression.activations import BEST, CHOICES
+from graph_ir.compression.convolution import ConvolutionSite
 from graph_ir.compression.grid import F32
 from graph_ir.compression.method import Array, Data, Feeds
 from graph_ir.compression.methods.rtn import Rtn
@@ -21,7 +36,7 @@ from graph_ir.compression.qdq import Writer
 from graph_ir.compression.sites import Site, find_sites
 from graph_ir.onnx_values import node_name, shape_of, value_name
 
-# Samples that are run for every product and form.
+# Samples that are run for every op and form.
 _RUN_SAMPLES = 1
 
 
@@ -30,14 +45,16 @@ class ByteSensitivities:
     """What activations of bytes cost.
 
     Attributes:
-        ranges: of the activations.
+        ranges: of the tensors that may become bytes, by name.
         choice: how they were taken.
         error_squared: relative, of the outputs, by the site that alone has a form, and the form.
+        means: of what convolutions read.
     """
 
     ranges: Ranges
     choice: str
     error_squared: dict[tuple[str, ByteForm], float]
+    means: Means = field(default_factory=dict)
 
 
 NO_BYTES = ByteSensitivities({}, "", {})
@@ -47,30 +64,36 @@ NO_BYTES = ByteSensitivities({}, "", {})
 def measure_bytes(
     model: ir.Model, forms: Sequence[ByteForm], choice: str, data: Data
 ) -> ByteSensitivities:
-    """Measures every product in every form.
+    """Measures every product and convolution in every form.
 
     Weights are rounded to nearest.
 
     Args:
         model: it is not changed.
         forms: to measure.
-        choice: how ranges are taken; with `best` the way whose activations, rounded one product at
-            a time, change the outputs least.
+        choice: how ranges are taken; with `best` the way whose activations, rounded one op at a
+            time, change the outputs least.
         data: inputs to take ranges from, and to measure on.
 
     Raises:
-        InputError: an activation is not finite.
+        InputError: a weight or an activation is not finite.
     """
-    sites = find_sites(model.graph).found
+    sites, convolutions = find_sites(model.graph).found, convolutions_of(model)
     choices = CHOICES if choice == BEST else (choice,)
     ranges = observed_ranges(model, choices, data)
-    measure = _Measure(model, sites, data)
+    measure = _Measure(model, sites, convolutions, data)
     if len(choices) > 1:
         whole = {
-            way: sum(measure.squared(site, site.weight_KN(), ranges[way]) for site in sites)
+            way: sum(measure.product(site, site.weight_KN(), ranges[way]) for site in sites)
+            + sum(
+                measure.convolution(each, convolution_weight(each), bias_of(each), ranges[way])
+                for each in convolutions
+            )
             for way in choices
         }
         choice = min(choices, key=whole.__getitem__)
+    chosen = ranges[choice]
+    means = measured_means(model, chosen, data)
     errors = {}
     for site in sites:
         weight_KN = site.weight_KN()
@@ -79,22 +102,39 @@ def measure_bytes(
                 rounded_KN = on_channels_of(weight_KN).dequantized()
             else:
                 rounded_KN = Rtn().quantize(weight_KN, form.grid).dequantized()
-            errors[site.name, form] = measure.squared(site, rounded_KN, ranges[choice])
-    return ByteSensitivities(ranges[choice], choice, errors)
+            errors[site.name, form] = measure.product(site, rounded_KN, chosen)
+    for each in convolutions:
+        scale = chosen[value_name(input_of(each))].scale
+        known: dict[int, float] = {}
+        for form in forms:
+            if form.bits not in known:
+                weight, bias_C = rounded(each, form.bits, means, scale)
+                known[form.bits] = measure.convolution(each, weight.dequantized(), bias_C, chosen)
+            errors[each.name, form] = known[form.bits]
+    return ByteSensitivities(chosen, choice, errors, means)
 
 
 class _Measure:
-    """A session of a model whose products can round their activations."""
+    """A session of a model whose products and convolutions can round their activations."""
 
-    def __init__(self, model: ir.Model, sites: Sequence[Site], data: Data) -> None:
+    def __init__(
+        self,
+        model: ir.Model,
+        sites: Sequence[Site],
+        convolutions: Sequence[ConvolutionSite],
+        data: Data,
+    ) -> None:
         form, self._weights = weights_as_inputs(model, sites)
-        self._flags: dict[str, str] = {}
         self._plain: Feeds = {}
-        readers = {
-            node: site.name
-            for site in sites
-            for node in (node_name(site.node), *map(node_name, site.shared))
+        readers = {node_name(node) for site in sites for node in (site.node, *site.shared)}
+        readers |= {each.name for each in convolutions}
+        self._reads = {
+            node_name(node): value_name(node.inputs[0])  # type: ignore[arg-type]
+            for node in model.graph
+            if node_name(node) in readers
         }
+        for each in convolutions_of(form):
+            self._open_weights(form.graph, each)
         writer = Writer(form.graph)
         for node in list(form.graph):
             if node_name(node) in readers:
@@ -105,17 +145,40 @@ class _Measure:
         self._samples = data.samples[:_RUN_SAMPLES]
         self._expected = [self._execute({**sample, **self._plain}) for sample in self._samples]
 
-    def squared(self, site: Site, weight_KN: F32, ranges: Ranges) -> float:
-        """Squared relative error of the outputs with one site's weight and activations rounded."""
+    def product(self, site: Site, weight_KN: F32, ranges: Ranges) -> float:
+        """Squared relative error of the outputs with one product's factors rounded."""
         feeds: Feeds = {self._weights[site.name]: stored(site, weight_KN)}
-        for node in (site.node, *site.shared):
-            name = node_name(node)
-            feeds |= _switch(name, True, ranges[name].scale, ranges[name].zero)
-        got = (self._execute({**sample, **self._plain, **feeds}) for sample in self._samples)
+        nodes = [node_name(node) for node in (site.node, *site.shared)]
+        return self._squared(feeds, nodes, ranges)
+
+    def convolution(self, site: ConvolutionSite, weight: F32, bias_C: F32, ranges: Ranges) -> float:
+        """Likewise with one convolution's input, weight and bias."""
+        feeds: Feeds = dict(zip(_weights_of(site.name), (weight, bias_C), strict=True))
+        return self._squared(feeds, [site.name], ranges)
+
+    def _squared(self, feeds: Mapping[str, Array], nodes: Sequence[str], ranges: Ranges) -> float:
+        changed = dict(feeds)
+        for name in nodes:
+            grid = ranges[self._reads[name]]
+            changed |= _switch(name, True, grid.scale, grid.zero)
+        got = (self._execute({**sample, **self._plain, **changed}) for sample in self._samples)
         return relative_error(self._expected, got) ** 2
 
+    def _open_weights(self, graph: ir.Graph, site: ConvolutionSite) -> None:
+        """Makes inputs of a convolution's weight and bias."""
+        arrays = convolution_weight(site), bias_of(site)
+        if len(site.node.inputs) < 3:
+            site.node.resize_inputs(3)
+        for at, (name, array) in enumerate(zip(_weights_of(site.name), arrays, strict=True), 1):
+            value = ir.Value(
+                name=name, shape=ir.Shape(array.shape), type=ir.TensorType(ir.DataType.FLOAT)
+            )
+            graph.inputs.append(value)
+            site.node.replace_input_with(at, value)
+            self._plain[name] = array
+
     def _open(self, graph: ir.Graph, writer: Writer, node: ir.Node) -> None:
-        """Lets inputs of the graph say whether a product rounds its left factor, and how."""
+        """Lets inputs of the graph say whether an op rounds its first factor, and how."""
         name, source = node_name(node), node.inputs[0]
         assert source is not None
         types = (ir.DataType.BOOL, ir.DataType.FLOAT, ir.DataType.UINT8)
@@ -132,17 +195,21 @@ class _Measure:
             node, "QuantizeLinear", [source, scale, zero], f"{name}/levels", [ir.DataType.UINT8],
             [shape],
         )  # fmt: skip
-        (rounded,) = writer.node(
+        (rounded_,) = writer.node(
             node, "DequantizeLinear", [levels, scale, zero], f"{name}/rounded", [floats], [shape]
         )
         (read,) = writer.node(
-            node, "Where", [on, rounded, source], f"{name}/read", [floats], [shape]
+            node, "Where", [on, rounded_, source], f"{name}/read", [floats], [shape]
         )
         node.replace_input_with(0, read)
 
 
+def _weights_of(convolution: str) -> tuple[str, str]:
+    return f"weight of {convolution}", f"bias of {convolution}"
+
+
 def _switch(node: str, on: bool, scale: float, zero: int) -> dict[str, Array]:
-    """The feeds that turn rounding of a product's activations on or off."""
+    """The feeds that turn rounding of an op's activations on or off."""
     return {
         f"{node} reads bytes": np.array(on),
         f"{node} reads in steps of": np.array(scale, np.float32),

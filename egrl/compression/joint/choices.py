@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from egrl.compression.joint.byte_forms import OPSET, ByteForm, nodes_of, sites_of
+from egrl.compression.joint.byte_convolutions import convolutions_of
+from egrl.compression.joint.byte_forms import OPSET, ByteForm, Ranges, nodes_of, sites_of
 from egrl.compression.joint.costs import ChoiceCosts
+from egrl.compression.joint.head_view import KEPT, Trait
 from egrl.compression.joint.lowering import MixtureLowering, priced_alike
 from graph_ir.compression.emit import needed_opset
 from graph_ir.compression.grid import Grid
@@ -35,6 +37,8 @@ class Precisions:
         choices: workloads, one for each precision; those of `byte_forms` are to price single
             products by, see `priced_alike`.
         lowering: of any mixture.
+        alias_SP: for every product and precision the one that it stands for: convolutions have no
+            form with float activations, where they are kept, and one form of each width.
     """
 
     grids: tuple[Grid, ...]
@@ -43,11 +47,18 @@ class Precisions:
     ops: tuple[tuple[int, ...], ...]
     choices: WorkloadChoices
     lowering: MixtureLowering
+    alias_SP: tuple[tuple[int, ...], ...]
 
     @property
     def count(self) -> int:
         """How many precisions there are, keeping included."""
         return len(self.names)
+
+    @property
+    def traits(self) -> tuple[Trait, ...]:
+        """What the precisions are to the agent's head."""
+        plain = [Trait(grid.bits, False) for grid in self.grids]
+        return (KEPT, *plain, *(Trait(form.bits, True) for form in self.byte_forms))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,8 +67,8 @@ class Precisions:
         return ("kept", *plain, *(form.name for form in self.byte_forms))
 
     def uniform(self, precision: int) -> tuple[int, ...]:
-        """All products in one precision."""
-        return (precision,) * len(self.ops)
+        """All products in one precision, as far as they have it."""
+        return tuple(alias_P[precision] for alias_P in self.alias_SP)
 
     def workload(self, choice_S: Sequence[int]) -> Workload:
         """The workload in which product s has precision `choice_S[s]`."""
@@ -105,18 +116,19 @@ class Precisions:
         error_SP = np.zeros((len(self.ops), self.count))
         bytes_SP = np.zeros((len(self.ops), self.count), np.int64)
         for s, names in enumerate(self.sites):
-            for p in range(self.count):
+            for at in range(self.count):
+                p = self.alias_SP[s][at]
                 workload = self.choices.workloads[p]
-                bytes_SP[s, p] = _weight_bytes(workload, self.ops[s])
+                bytes_SP[s, at] = _weight_bytes(workload, self.ops[s])
                 if p > len(self.grids):
                     form = self._byte_form(p)
-                    error_SP[s, p] = sum(bytes_error_squared[name, form] for name in names)
+                    error_SP[s, at] = sum(bytes_error_squared[name, form] for name in names)
                 elif p != KEEP:
-                    error_SP[s, p] = sum(error_squared[name, self.grids[p - 1]] for name in names)
+                    error_SP[s, at] = sum(error_squared[name, self.grids[p - 1]] for name in names)
         # What no choice touches is among the bytes of an op in every precision.
         keeping = self.choices.workloads[KEEP]
         other = keeping.weight_bytes - int(bytes_SP[:, KEEP].sum())
-        return ChoiceCosts(self.ops, error_SP, bytes_SP, other)
+        return ChoiceCosts(self.ops, error_SP, bytes_SP, other, np.array(self.alias_SP, np.int64))
 
     def _mixed(self, choice_S: Sequence[int]) -> Workload:
         choice_N = [KEEP] * len(self.choices.op_names)
@@ -145,6 +157,7 @@ def lower_precisions(
     streamed: frozenset[str],
     where: str,
     byte_forms: Sequence[ByteForm] = (),
+    ranges: Ranges | None = None,
 ) -> Precisions:
     """Lower a model once for each precision, all its products in it.
 
@@ -154,14 +167,17 @@ def lower_precisions(
         execution_type: of the lowering.
         streamed: views that the accelerator streams.
         where: the model's path, for messages.
-        byte_forms: precisions with activations of bytes.
+        byte_forms: precisions with activations of bytes; convolutions are products then.
+        ranges: of the activations, by name of the tensor; needed where convolutions are clamped.
     """
     opset = max((needed_opset(grid.bits) for grid in grids), default=0)
     opset = max(opset, OPSET) if byte_forms else opset
     raised = model.clone()
     raise_opset(raised, opset, where)
     nodes = {site.name: nodes_of(site) for site in sites_of(raised)}
-    lowering = MixtureLowering(raised, nodes, execution_type, streamed)
+    if byte_forms:
+        nodes |= {site.name: (site.name,) for site in convolutions_of(raised)}
+    lowering = MixtureLowering(raised, nodes, execution_type, streamed, ranges)
     workloads = [lowering.workload({}, {})]
     workloads += [lowering.workload(dict.fromkeys(nodes, grid), {}) for grid in grids]
     groups = _products(workloads[0], nodes)
@@ -176,6 +192,8 @@ def lower_precisions(
         blocked = {} if form.grid is None else dict.fromkeys(nodes, form.grid)
         whole = lowering.workload(blocked, dict.fromkeys(nodes, form))
         workloads.append(priced_alike(workloads[KEEP], whole, products))
+    convolutions = {site.name for site in convolutions_of(raised)}
+    as_product, as_convolution = _aliases(grids, byte_forms)
     return Precisions(
         tuple(grids),
         tuple(byte_forms),
@@ -183,7 +201,20 @@ def lower_precisions(
         tuple(tuple(ops) for _, ops in groups),
         WorkloadChoices(tuple(workloads)),
         lowering,
+        tuple(as_convolution if convolutions & set(names) else as_product for names, _ in groups),
     )
+
+
+def _aliases(
+    grids: Sequence[Grid], byte_forms: Sequence[ByteForm]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What each precision stands for: of a product, and of a convolution."""
+    count = 1 + len(grids) + len(byte_forms)
+    widths: dict[int, int] = {}
+    for p, form in enumerate(byte_forms, 1 + len(grids)):
+        widths.setdefault(form.bits, p)
+    forms = [widths[form.bits] for form in byte_forms]
+    return tuple(range(count)), (KEEP, *([KEEP] * len(grids)), *forms)
 
 
 def _products(

@@ -2,16 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from egrl.agents.egrl.checkpoint import load_policy
 from egrl.compression.joint.choices import KEEP, Precisions
 from egrl.compression.joint.costs import ChoiceCosts
-from egrl.compression.joint.goal import AutoOptions, Goal
+from egrl.compression.joint.goal import AutoOptions, Goal, Search
+from egrl.compression.joint.head import load_head
 from egrl.compression.joint.knapsack import cheapest
 from egrl.compression.joint.model import Bounds
 from egrl.compression.joint.placed import Place, PlacedChoice, rounded_s
-from egrl.compression.joint.search import Effort, JointSearch
+from egrl.compression.joint.proposals import precision_agent
+from egrl.compression.joint.search import (
+    FEW_COLUMNS,
+    MAX_COLUMNS,
+    Effort,
+    JointSearch,
+    joint_search,
+)
 from egrl.compression.joint.trial import Trial
 from graph_ir.errors import UnmetRequirementError
 
@@ -52,11 +62,8 @@ class Choosing:
         Raises:
             UnmetRequirementError: there is none.
         """
-        target, seed = self.goal.target, self.goal.seed
-        place = Place(self.precisions, target.accelerator, target.pins, seed)
-        problems = [place.price_problem(p) for p in range(self.precisions.count)]
-        effort = Effort(self.options.nodes, 0.0, self.options.rounds, self.options.evaluations)
-        search = JointSearch(place, problems, self.costs, effort)
+        search = self._search()
+        place = search.place
         if self.goal.max_error is None:
             return self._smallest(search)
         found = [start for start in starts if self._keeps(start.choice_S)]
@@ -83,6 +90,26 @@ class Choosing:
         if not found:
             raise self._unmet()
         return min(found, key=self._order)
+
+    def _search(self) -> JointSearch:
+        """The search that the options, or else the placer, ask for."""
+        target, options = self.goal.target, self.options
+        kind = options.searched_by(target.placer)
+        policy = load_policy() if kind is Search.AGENT else None
+        place = Place(self.precisions, target.accelerator, target.pins, self.goal.seed, policy)
+        problems = [place.price_problem(p) for p in range(self.precisions.count)]
+        effort = Effort(
+            0 if kind is Search.AGENT else options.nodes,
+            0.0,
+            options.rounds,
+            options.evaluations,
+            columns=MAX_COLUMNS if kind is Search.PROGRAM else FEW_COLUMNS,
+        )
+        if policy is None:
+            return joint_search(place, problems, self.costs, effort)
+        traits = self.precisions.traits
+        agent = partial(precision_agent, load_head(), policy, self.costs, traits)
+        return joint_search(place, problems, self.costs, effort, agent)
 
     def _order(self, placed: PlacedChoice) -> tuple[float, float]:
         """Faster first; of equally fast ones the one with less error."""

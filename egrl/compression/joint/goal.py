@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from accelerator_sim.accelerator import Accelerator
 from egrl.compression.joint.byte_forms import ByteForm, byte_forms
@@ -9,6 +10,23 @@ from egrl.compression.spec import Spec
 from graph_ir.compression.activations import BEST, RangeOptions
 from graph_ir.compression.grid import Grid
 from graph_ir.errors import InputError
+
+
+class Search(StrEnum):
+    """Who proposes precisions.
+
+    PROGRAM: the mixed-integer program's solution, then keys at random around it, however long the
+    program takes. DRAWN: keys at random, after the program where it is small. AGENT: the precision
+    head of the agent, its policy placing every choice.
+    """
+
+    PROGRAM = "program"
+    DRAWN = "drawn"
+    AGENT = "agent"
+
+
+OF_PLACER = {"exact": Search.PROGRAM, "egrl": Search.AGENT}
+"""Searches of placers; others have `DRAWN`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +37,13 @@ class Target:
         accelerator: the target.
         execution_type: of the lowering.
         pins: tensor name to home name.
+        placer: that places what was chosen; it decides who proposes precisions, see `Search`.
     """
 
     accelerator: Accelerator
     execution_type: str
     pins: Mapping[str, str] = field(default_factory=dict)
+    placer: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +75,8 @@ class AutoOptions:
         range: of bytes, `minmax`, `percentile`, `mse`, or `best`: whichever of them changes the
             outputs least.
         symmetric: no zero points.
+        search: `program`, `drawn` or `agent`; `placer` takes that of the placer: `exact` the
+            program, `egrl` the agent, others `drawn`.
         nodes: of the program's branch and bound; 0 leaves the program out.
         rounds: of the search on the engine.
         evaluations: of the placement of each choice.
@@ -65,10 +87,17 @@ class AutoOptions:
     activations: str = "float"
     range: str = BEST
     symmetric: bool = True
+    search: str = "placer"
     nodes: int = 50
     rounds: int = 24
     evaluations: int = 2000
     repairs: int = 4
+
+    def searched_by(self, placer: str) -> Search:
+        """Who proposes precisions, beside a placer."""
+        if self.search == "placer":
+            return OF_PLACER.get(placer, Search.DRAWN)
+        return Search(self.search)
 
     def candidates(self, spec: Spec) -> tuple[Grid, ...]:
         """The grids.
@@ -85,6 +114,16 @@ class AutoOptions:
         if len(set(grids)) < len(grids):
             raise spec.fail(f"grids: {self.grids} has one twice")
         return tuple(grids)
+
+    def check_search(self, spec: Spec) -> None:
+        """Refuses a search that there is not.
+
+        Raises:
+            InputError: naming those that there are.
+        """
+        known = ("placer", *Search)
+        if self.search not in known:
+            raise spec.fail(f"search: expected one of {', '.join(known)}, got {self.search!r}")
 
     def forms(self, spec: Spec) -> tuple[ByteForm, ...]:
         """The forms with activations of bytes.

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from egrl.compression.joint.byte_forms import (
     ByteForm,
-    emit_bytes,
+    Ranges,
+    emit_byte_zeros,
     product_name,
     sites_of,
-    zero_weight,
 )
 from graph_ir.compression.emit import emit
 from graph_ir.compression.execution_options import right_grid
@@ -39,12 +39,15 @@ class MixtureLowering:
         nodes: names of the nodes of every site.
         execution_type: of the lowering.
         streamed: views that the accelerator streams.
+        ranges: of the activations, which decide what clamps are left; None where no clamp
+            depends on them.
     """
 
     model: ir.Model
     nodes: Mapping[str, tuple[str, ...]]
     execution_type: str
     streamed: frozenset[str]
+    ranges: Ranges | None = None
 
     def workload(self, grids: Mapping[str, Grid], forms: Mapping[str, ByteForm]) -> Workload:
         """The workload of a mixture.
@@ -58,7 +61,7 @@ class MixtureLowering:
             if site.name in grids:
                 emit(site, _zeros(site, right_grid(grids[site.name], site.columns)))
         if forms:
-            emit_bytes(form, forms, self.nodes, None, zero_weight)
+            emit_byte_zeros(form, forms, self.nodes, self.ranges)
         if grids or forms:
             make_fusable(form.graph)
         return lower(form, "main", self.execution_type, self.streamed).workload

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +10,26 @@ from numpy.typing import NDArray
 from accelerator_sim.accelerator import Accelerator
 from accelerator_sim.engine import evaluate
 from accelerator_sim.problem import PlacementProblem, build_problem
-from egrl.compression.joint.choices import Precisions
+from egrl.agents.egrl.checkpoint import Policy
+from egrl.agents.egrl.zero_shot import zero_shot
 from egrl.placers.addressable import offer_addressable
 from egrl.placers.base import Budget, no_progress
 from egrl.placers.improver import Improver
-from egrl.placers.session import begin
+from egrl.placers.session import Session, begin
 from graph_ir.workload import Workload
+
+POLICY_SAMPLES = 14
+"""Placements around the policy's own, where a choice is placed with one."""
+
+
+class Mixtures(Protocol):
+    """Workloads of choices; `Precisions` of a model, or a generated one to learn from."""
+
+    def workload(self, choice_S: Sequence[int]) -> Workload:
+        """The workload in which product s has precision `choice_S[s]`."""
+
+    def price_workload(self, precision: int) -> Workload:
+        """The workload to price products in one precision by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +64,14 @@ class Place:
         accelerator: the target.
         pins: tensor name to home name; those that a choice has no tensor for do not bind it.
         seed: of the searches.
+        policy: whose placements of a choice are starts as well; None for no such starts.
     """
 
-    precisions: Precisions
+    precisions: Mixtures
     accelerator: Accelerator
     pins: Mapping[str, str]
     seed: int
+    policy: Policy | None = None
 
     def problem(self, choice_S: Sequence[int]) -> PlacementProblem:
         """The placement problem of a choice.
@@ -105,12 +122,25 @@ class Place:
                 latency_s, _ = evaluate(problem, batch.homes_PT[0])
                 session.search.evaluations += 1
                 offer_addressable(session.search, session.rectifier, batch.homes_PT[0], latency_s)
+        if self.policy is not None:
+            self._offer_policy(session, self.policy, rng)
         improver = Improver(session)
         while not session.search.exhausted:
             left = evaluations - session.search.evaluations
             improver.for_evaluations(min(left, max(100, evaluations // 4)))
         found = session.search.result()
         return PlacedChoice(tuple(choice_S), problem, found.homes_T, found.latency_s)
+
+    def _offer_policy(self, session: Session, policy: Policy, rng: np.random.Generator) -> None:
+        """The placement of the policy's keys, and the best of some around them."""
+        search = session.search
+        shot = zero_shot(search.problem, session.decoder, session.rectifier, policy, rng)
+        homes_PT = np.concatenate([shot.first(), shot.samples(POLICY_SAMPLES, rng)])
+        if len(homes_PT):
+            latency_P = search.measure(homes_PT)
+            best = int(latency_P.argmin())
+            if latency_P[best] < search.best_s:
+                offer_addressable(search, session.rectifier, homes_PT[best], float(latency_P[best]))
 
 
 def rounded_s(placed: PlacedChoice) -> float:

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from egrl.compression.error import Reference
+from egrl.compression.joint.byte_convolutions import Means
 from egrl.compression.joint.byte_forms import Ranges, quantize_bytes, sites_of
 from egrl.compression.joint.choices import Precisions
 from egrl.compression.quantize import Kept, quantize_sites
 from graph_ir.compression.execution_options import right_grid
 from graph_ir.compression.fusable import make_fusable
 from graph_ir.compression.method import Correction, Data, Method
+from graph_ir.onnx_values import node_name
 from runtime.compression import LayerRecord
 from runtime.manifest import Execution
 
@@ -29,6 +31,7 @@ class Trial:
         execution: of the result.
         measured: errors known already, by choice.
         ranges: of the activations, where precisions have bytes for them.
+        means: of what convolutions read, likewise.
     """
 
     model: ir.Model
@@ -40,6 +43,7 @@ class Trial:
     execution: Execution
     measured: dict[tuple[int, ...], float] = field(default_factory=dict)
     ranges: Ranges = field(default_factory=dict)
+    means: Means = field(default_factory=dict)
 
     def error(self, choice_S: tuple[int, ...]) -> float:
         """Relative error of the outputs, measured on the compressed model."""
@@ -61,7 +65,7 @@ class Trial:
             Records of its layers, and what the corrections said.
         """
         grids = self.precisions.grids_of(choice_S)
-        order = [site.name for site in sites_of(model)]
+        order = {node_name(node): at for at, node in enumerate(model.graph)}
         sites = [site for site in sites_of(model) if site.name in grids]
         grids = {site.name: right_grid(grids[site.name], site.columns) for site in sites}
         kept: Kept = {}
@@ -75,7 +79,7 @@ class Trial:
         forms = self.precisions.byte_forms_of(choice_S)
         if forms:
             nodes = self.precisions.lowering.nodes
-            layers += quantize_bytes(model, forms, nodes, self.ranges)
-            layers.sort(key=lambda layer: order.index(layer.name))
-            notes.append(f"{len(forms)} products read bytes: {', '.join(forms)}")
+            layers += quantize_bytes(model, forms, nodes, self.ranges, self.means)
+            layers.sort(key=lambda layer: order[layer.name])
+            notes.append(f"{len(forms)} layers read bytes: {', '.join(forms)}")
         return layers, notes
