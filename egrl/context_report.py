@@ -143,7 +143,7 @@ def _growing_bytes(model: ir.Model, workload: Workload) -> int:
         for node in model.graph
         if is_cached_attention(node)
         for group in cached_attention(node).groups
-        if group.kept.window or group.kept.keep
+        if group.kept.is_fixed
         for before, _ in group.states
     }
     states = [t for t in workload.tensors if t.kind is TensorKind.STATE]

@@ -80,7 +80,7 @@ def _rows(kept: Kept, chunk: int | None) -> int:
     """Rows of the prompt's graph: no more than the smallest ring has room for."""
     context = kept.layout.context
     layers = prompt_layout(kept.layout).layers
-    windows = [group.window or context for groups in layers for group in groups]
+    windows = [group.most_rows(context) for groups in layers for group in groups]
     most = min([context, *windows])
     if most < 2:
         raise InputError(f"window: expected 2 or more positions, got {most}")

@@ -73,6 +73,13 @@ def _expected_attention() -> KvMethod:
     return ExpectedAttention()
 
 
+def _scissorhands() -> KvMethod:
+    """Each head drops what was least often important, while it reads and writes."""
+    from egrl.kv.methods.scissorhands import Scissorhands
+
+    return Scissorhands()
+
+
 def _full() -> KvMethod:
     """Everything, stored in bits=32, 16, 8 or 4."""
     from egrl.kv.methods.full import Full
@@ -90,17 +97,14 @@ KV_METHODS: dict[str, Callable[[], KvMethod]] = {
     "snapkv": _snapkv,
     "adakv": _adakv,
     "expected-attention": _expected_attention,
+    "scissorhands": _scissorhands,
     "kv": _full,
 }
 
 
-NOT_BUILT: tuple[str, ...] = ("scissorhands",)
-"""Further methods that choose by what a prompt says."""
-
-
 def is_kv_spec(spec: Spec) -> bool:
     """Whether a `--compress` is about caches."""
-    return spec.family in KV_METHODS or spec.family in NOT_BUILT
+    return spec.family in KV_METHODS
 
 
 def kv_method(spec: Spec) -> tuple[KvMethod, dict[str, str]]:
@@ -109,8 +113,6 @@ def kv_method(spec: Spec) -> tuple[KvMethod, dict[str, str]]:
     Raises:
         InputError: not the name of a method, or options that it has not.
     """
-    if spec.family in NOT_BUILT:
-        raise spec.fail(f"{spec.family} is not built; expected one of {', '.join(KV_METHODS)}")
     if spec.family not in KV_METHODS:
         raise spec.fail(f"expected one of {', '.join(KV_METHODS)}")
     if spec.methods:

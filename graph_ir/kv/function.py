@@ -11,11 +11,12 @@ from graph_ir.kv.group import GroupShape, Rows, given, renamed
 from graph_ir.kv.grouped_query import ChunkTold, FullTold, attend_chunk, attend_full
 from graph_ir.kv.operator import OPERATOR, State
 from graph_ir.kv.pooled import PooledTold, attend_pooled
+from graph_ir.kv.scored import ScoredTold, attend_scored
 from graph_ir.kv.standard import StandardTold
 from graph_ir.kv.stored import attend_stored
 from graph_ir.kv.writing import Writer
 
-Forms = StandardTold | FullTold | ChunkTold | PooledTold
+Forms = StandardTold | FullTold | ChunkTold | PooledTold | ScoredTold
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ def _attend(
             return attend_chunk(writer, group.shape, rows, told, states)
         case PooledTold():
             return attend_pooled(writer, group.shape, rows, told, states, fused=group.fused)
+        case ScoredTold():
+            return attend_scored(writer, group.shape, rows, told, states, fused=group.fused)
         case StandardTold():
             attend = attend_stored if group.shape.is_stored else standard.attend
             return attend(writer, group.shape, rows, told, states, fused=group.fused)

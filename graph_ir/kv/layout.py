@@ -29,6 +29,9 @@ class HeadGroup:
         growth: positions after the prompt, of which all are kept; 0 where nothing is chosen.
         shared: whether the heads choose `keep` positions on average, each as many of its own as
             score more than those of the others (`graph_ir.kv.pooled`).
+        buffer: positions kept by how often they were important (`graph_ir.kv.scored`); 0 for none.
+        history: queries over which that is remembered; 0 without a buffer.
+        recent: queries that have to find a position unimportant before it may be dropped.
     """
 
     heads: tuple[int, ...]
@@ -40,6 +43,9 @@ class HeadGroup:
     keep: int = 0
     growth: int = 0
     shared: bool = False
+    buffer: int = 0
+    history: int = 0
+    recent: int = 0
 
     def __post_init__(self) -> None:
         """Checks what no graph could be made of.
@@ -62,10 +68,38 @@ class HeadGroup:
         if self.keep and self.window:
             raise InputError(f"window: expected none beside chosen positions, got {self}")
 
+        if min(self.buffer, self.history, self.recent) < 0 or (self.buffer == 0) != (
+            self.history == 0
+        ):
+            raise InputError(f"buffer and history: expected both or none, got {self}")
+        if 1 in (self.buffer, self.history) or 2 * self.recent > self.buffer:
+            raise InputError(
+                "buffer and history: expected 2 or more positions, the buffer twice the recent "
+                f"ones, got {self}"
+            )
+        if self.buffer and (self.window or self.keep):
+            raise InputError(f"buffer: expected no window or chosen positions, got {self}")
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether its caches do not grow with the context."""
+        return bool(self.window or self.keep or self.buffer)
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the rows of a chunk attend to the caches as they were, and to one another."""
+        return bool(self.window or self.buffer)
+
+    def most_rows(self, context: int) -> int:
+        """Rows that a step may have: all that follows them needs room beside them."""
+        return self.window or self.growth or self.buffer // 2 or context
+
     def slots(self, context: int) -> int:
         """Positions that its caches have room for, the compensation slot included."""
         if self.keep:
             return self.keep + self.growth
+        if self.buffer:
+            return self.buffer
         if self.window == 0:
             return context
         return int(self.compensation) + self.sinks + self.window

@@ -99,6 +99,7 @@ def cached_attention(node: ir.Node) -> CachedAttention:
     output = 1
     keep, growth = numbers.get_int("keep", 0), numbers.get_int("growth", 0)
     shared = bool(numbers.get_int("shared", 0))
+    buffer, history, recent = (numbers.get_int(name, 0) for name in ("buffer", "history", "recent"))
     for index, (window, sinks, compensation, key_bits, value_bits, slots, first) in enumerate(
         parameters
     ):
@@ -112,6 +113,9 @@ def cached_attention(node: ir.Node) -> CachedAttention:
             keep=keep,
             growth=growth,
             shared=shared,
+            buffer=buffer,
+            history=history,
+            recent=recent,
         )
         del heads[: counts[index]]
         states = tuple((first + at, output + at) for at in range(state_counts[index]))
@@ -170,6 +174,8 @@ def node_attributes(
         single |= {"keep": kept[0].keep, "growth": kept[0].growth}
     if kept[0].shared:
         single |= {"shared": 1}
+    if kept[0].buffer:  # likewise
+        single |= {name: getattr(kept[0], name) for name in ("buffer", "history", "recent")}
     return {
         **{name: ir.AttrInt64(name, value) for name, value in single.items()},
         **{name: ir.AttrInt64s(name, values) for name, values in integers.items()},
@@ -182,10 +188,13 @@ def node_attributes(
 def group_states(attention: Attention, group: HeadGroup, slots: int) -> tuple[State, ...]:
     """The states of a group in order: entries, scales, means, each of keys first.
 
-    Where heads share positions, `ends` follows: for each head the end of its own among them.
+    Where heads share positions, `ends` follows: for each head the end of its own among them; with
+    a buffer, `unimportant`: for each slot how often it was.
     """
     heads = len(group.heads)
-    key = Storage(group.key_bits, heads, attention.head_width, is_key=True)
+    key = Storage(
+        group.key_bits, heads, attention.head_width, is_key=True, balanced=attention.balanced
+    )
     value = Storage(group.value_bits, heads, attention.value_width, is_key=False)
     both = (("key", key), ("value", value))
     states = []
@@ -202,4 +211,6 @@ def group_states(attention: Attention, group: HeadGroup, slots: int) -> tuple[St
             states.append(State(f"{part}_mean", ir.DataType.FLOAT, shape))
     if group.shared:
         states.append(State("ends", ir.DataType.INT64, (1, heads, 1, 1)))
+    if group.buffer:
+        states.append(State("unimportant", ir.DataType.FLOAT, (1, heads, slots, 1)))
     return tuple(states)

@@ -9,6 +9,7 @@ from graph_ir.kv.grouped_query import ChunkTold, FullTold, chunk_told, full_told
 from graph_ir.kv.layout import KvLayout
 from graph_ir.kv.operator import group_states
 from graph_ir.kv.pooled import PooledTold
+from graph_ir.kv.scored import ScoredTold, scored_told
 from graph_ir.kv.slots import Geometry, Places, Step, places, write_indices
 from graph_ir.kv.standard import StandardTold
 
@@ -58,9 +59,12 @@ class _Planner:
         self._writes: dict[tuple[Geometry, int, int], ir.Value] = {}
         self._full: dict[Geometry, FullTold] = {}
         self._chunks: dict[tuple[Geometry, int], ChunkTold] = {}
+        self._scored: dict[tuple[int, int, int], ScoredTold] = {}
 
     def told(self, shape: GroupShape, fused: bool) -> Forms:
         """What a group is told, by which its form is chosen."""
+        if shape.kept.buffer:
+            return self._by_importance(shape)
         geometry = _geometry(shape)
         if geometry not in self._places:
             self._places[geometry] = places(self._step, geometry)
@@ -100,6 +104,12 @@ class _Planner:
             valid=place.valid_R1,
             alibi=place.alibi,
         )
+
+    def _by_importance(self, shape: GroupShape) -> ScoredTold:
+        key = (shape.slots, shape.kept.history, shape.kept.recent)
+        if key not in self._scored:
+            self._scored[key] = scored_told(self._step, *key)
+        return self._scored[key]
 
     def _write(self, geometry: Geometry, entries_N: ir.Value, heads: int, count: int) -> ir.Value:
         key = (geometry, heads, count)

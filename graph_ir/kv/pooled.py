@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from graph_ir.kv.entering import entered
 from graph_ir.kv.group import GroupShape, Rows, Told
+from graph_ir.kv.products import capped, product
 from graph_ir.kv.stored import caches_of, in_order
 from graph_ir.kv.writing import Writer
 
@@ -65,10 +66,7 @@ def attend_pooled(
     query = writer.reshape(query, [1, 1, heads * queries, width])
     key_P = writer.reshape(whole_key, [1, 1, heads * shape.slots, width])
     value_P = writer.reshape(whole_value, [1, 1, heads * shape.slots, -1])
-    logits = product(writer, query, key_P, fused=fused)
-    if shape.attention.softcap:
-        cap = writer.number(shape.attention.softcap)
-        logits = writer.op("Mul", writer.op("Tanh", writer.op("Div", logits, cap)), cap)
+    logits = capped(writer, product(writer, query, key_P, fused=fused), shape.attention.softcap)
     apart = [heads, shape.queries, shape.rows, heads, shape.slots]
     logits = writer.reshape(logits, apart)
     own = _own_slots(writer, shape, ends)
@@ -82,15 +80,6 @@ def attend_pooled(
     attended = writer.reshape(attended, [1, heads, queries, shape.attention.value_width])
     attended = value.storage.turned_back(writer, attended)
     return attended, [*in_order(key, value), writer.op("Identity", ends)]
-
-
-def product(writer: Writer, query: ir.Value, key: ir.Value, *, fused: bool) -> ir.Value:
-    """Of queries with keys, both [..., width]."""
-    if fused:
-        flags = {"transB": 1}
-        return writer.many("FusedMatMul", (query, key), 1, flags, "com.microsoft")[0]
-    turned = writer.op("Transpose", key, attributes={"perm": [0, 1, 3, 2]})
-    return writer.op("MatMul", query, turned)
 
 
 def _own_slots(writer: Writer, shape: GroupShape, ends: ir.Value) -> ir.Value:

@@ -152,7 +152,7 @@ def _check(decoder: Decoder, layout: KvLayout, rows: int) -> None:
                 f"KV heads once, got {heads}"
             )
         for group in groups:
-            most = group.window or (group.growth if group.keep else layout.context)
+            most = group.most_rows(layout.context)
             if not 1 <= rows <= most:
                 raise InputError(
                     f"{where}: rows of a step: expected 1 to {most}, what attention {index} keeps, "
@@ -167,10 +167,11 @@ def _check(decoder: Decoder, layout: KvLayout, rows: int) -> None:
                     f"{where}: attention {index}: expected keys and values of even width for 4 "
                     f"bits, got {attention.head_width} and {attention.value_width}"
                 )
-            if group.keep and (attention.window or attention.slopes or attention.sinks):
+            by_content = group.keep or group.buffer
+            if by_content and (attention.window or attention.slopes or attention.sinks):
                 raise InputError(
                     f"{where}: attention {index}: expected no sliding window, ALiBi or learned "
-                    "sinks where positions of a prompt are chosen"
+                    "sinks where positions are kept by their content"
                 )
             if group.compensation and attention.window:
                 raise InputError(

@@ -29,6 +29,8 @@ _PER_SCORE = 7
 _PER_FOLDED_ELEMENT = 2
 _PER_WIDENED_ELEMENT = 2
 _PER_QUANTIZED_ELEMENT = 5
+# A comparison, a mask and a product for each score that is counted as important or not.
+_PER_COUNTED = 3
 _INTEGERS = {4: "int4", 8: "int8"}
 
 
@@ -50,7 +52,7 @@ def filled_slots(group: CachedGroup, context: int | None) -> int:
 def attended_slots(node: CachedAttention, group: CachedGroup, context: int | None) -> int:
     """Keys that the rows of a step are multiplied with, their own included."""
     filled = filled_slots(group, context)
-    if group.kept.window and node.rows > 1:
+    if group.kept.is_beside and node.rows > 1:
         keys = filled + node.rows  # the caches as they were, and the chunk beside them
     else:
         keys = min(group.slots, filled + node.rows)
@@ -98,6 +100,8 @@ def cached_attention_facts(
     for part in node.groups:
         heads = len(part.kept.heads) * node.query_heads // node.kv_heads
         keys = attended_slots(node, part, context)
+        if part.kept.shared:  # queries are multiplied with the slots of all heads
+            keys *= len(part.kept.heads)
         for before_at, after_at in part.states:
             before, after = anchor.inputs[before_at], anchor.outputs[after_at]
             if before is None or states.get(after) is not before:
@@ -130,6 +134,7 @@ def cached_attention_facts(
                 vector += entries * node.rows * _PER_QUANTIZED_ELEMENT
         scores = heads * node.rows * keys
         vector += scores * _PER_SCORE + _folding(node, part, context)
+        vector += scores * _PER_COUNTED if part.kept.buffer else 0
         scratch += heads * min(node.rows, SCORE_TILE_ROWS) * keys * SCORE_BYTES
     return OpFacts(
         space, "mac", tuple(work), operands, scratch,

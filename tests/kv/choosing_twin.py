@@ -50,9 +50,10 @@ def expected_scores(mean_HD, covariance_HDD, key_KSD, value_KSE, length, scale, 
         for query in range(head * each, (head + 1) * each):
             mean_D = turn_DD @ mean_HD[query].astype(np.float64)
             covariance_DD = turn_DD @ covariance_HDD[query].astype(np.float64) @ turn_DD.T
-            logits = []
-            for key_D in key_KSD[head, SINKS:length].astype(np.float64):
-                logits.append(scale * key_D @ mean_D + scale**2 / 2 * key_D @ covariance_DD @ key_D)
+            logits = [
+                scale * key_D @ mean_D + scale**2 / 2 * key_D @ covariance_DD @ key_D
+                for key_D in key_KSD[head, SINKS:length].astype(np.float64)
+            ]
             weights = np.exp(np.array(logits) - max(logits))
             total_S += weights / weights.sum() / each
         lengths = np.linalg.norm(value_KSE[head, SINKS:length].astype(np.float64), axis=1)

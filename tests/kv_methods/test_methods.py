@@ -12,12 +12,13 @@ from egrl.kv.methods.full import Full
 from egrl.kv.methods.no_compensation import NoCompensation
 from egrl.kv.methods.random_heads import RandomHeads
 from egrl.kv.methods.razor import Razor
+from egrl.kv.methods.scissorhands import Scissorhands
 from egrl.kv.methods.snapkv import SnapKv
 from egrl.kv.methods.streaming import Streaming
 from egrl.kv.plan import plan_layout
 from egrl.kv.probe import HeadProbe
 from egrl.kv.rank import best_heads, retrieval_heads
-from egrl.kv.registry import KV_METHODS, NOT_BUILT, is_kv_spec, kv_method
+from egrl.kv.registry import KV_METHODS, kv_method
 from graph_ir.errors import InputError, UnmetRequirementError
 from graph_ir.kv.scoring import Expected, Rotation
 from graph_ir.kv.step import step_graph
@@ -237,6 +238,25 @@ def test_expected_attention_takes_what_was_measured():
             kv_method(parse_spec(f"expected-attention,{text}"))
 
 
+def test_scissorhands_has_a_buffer_that_a_budget_has_room_for():
+    decoder = tiny_decoder(layers=2)
+    layout = Scissorhands(buffer=40, history=30, recent=7).layout(decoder, 256, None)
+    group = layout.layers[1][0]
+    assert (group.heads, group.buffer, group.history, group.recent) == ((0, 1), 40, 30, 7)
+    # A count of four bytes beside every entry of 2 x 8 floats.
+    assert layout_share(decoder, layout) == pytest.approx(40 * (64 + 4) / (256 * 32))
+    tight = Scissorhands(kv_budget=0.5).layout(decoder, 256, None)
+    assert tight.layers[0][0].buffer == 256 * 32 // 2 // 68
+    assert Scissorhands(buffer=64).layout(decoder, 64, None) == Full().layout(decoder, 64, None)
+    with pytest.raises(UnmetRequirementError, match="20 positions take more than 10 %"):
+        Scissorhands(kv_budget=0.1).layout(decoder, 256, None)
+    with pytest.raises(InputError, match="attention 0: expected no sliding window, ALiBi"):
+        Scissorhands().layout(tiny_decoder(windows=(9, 0)), 256, None)
+    for text in ("buffer=19", "history=1", "recent=-1", "kv-budget=2", "window=9"):
+        with pytest.raises(InputError, match="--compress"):
+            kv_method(parse_spec(f"scissorhands,{text}"))
+
+
 def test_snapkv_chooses_what_a_budget_has_room_for():
     decoder = tiny_decoder(layers=2)
     layout = SnapKv(keep=40, growth=20).layout(decoder, 256, None)
@@ -256,11 +276,3 @@ def test_snapkv_chooses_what_a_budget_has_room_for():
     for text in ("snapkv,keep=32", "snapkv,growth=0", "snapkv,kv-budget=2", "snapkv,window=9"):
         with pytest.raises(InputError, match="--compress"):
             kv_method(parse_spec(text))
-
-
-@pytest.mark.parametrize("name", NOT_BUILT)
-def test_methods_that_choose_by_content_say_that_they_are_not_built(name):
-    spec = parse_spec(f"{name},window=9")
-    assert is_kv_spec(spec)
-    with pytest.raises(InputError, match="is not built"):
-        kv_method(spec)

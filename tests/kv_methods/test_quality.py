@@ -156,7 +156,6 @@ def test_the_document_names_what_was_not_measured():
     assert "16 of 16" in text
     assert "void at depths 85 %, 95 %" in text
     assert "Not measured: razor, 30 % of the bytes, " in text
-    assert "Not built, so not compared with: `scissorhands`" in text
     assert "## Speed\n\nNot measured." in text
 
 

@@ -13,7 +13,6 @@ from egrl.bench.kv.quality_methods import (
     Case,
 )
 from egrl.bench.kv.rows import Row, Rows, measured
-from egrl.kv.registry import NOT_BUILT
 
 MOST_LOSS = 0.02
 MOST_FACTS_LOST = 0.05
@@ -93,7 +92,7 @@ def _best(rows: Rows, context: str, reference: Row, table: str) -> str:
         return f"{goal}: **not measured**."
     ranked = sorted(found, key=lambda pair: (worst_loss(pair[1], reference), pair[0].name))
     case, row = ranked[0]
-    compared = len([case for case in CASES if case.table == table]) + len(NOT_BUILT)
+    compared = len([case for case in CASES if case.table == table])
     # Nobody is the best of methods that were not compared.
     word = "short" if case.peer else ("met" if len(found) == compared else "open")
     loss = f"{100 * worst_loss(row, reference):+.1f} %"

@@ -43,6 +43,7 @@ _PRUNING = {
     "adakv": ("adakv", "", True),
     "expected-attention": ("expected-attention", "", True),
     "expected-attention, even heads": ("expected-attention", "per-head=false", True),
+    "scissorhands": ("scissorhands", "", True),
 }
 
 

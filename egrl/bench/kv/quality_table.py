@@ -5,7 +5,6 @@ from egrl.bench.kv.document_table import table
 from egrl.bench.kv.quality_goals import goals, valid_depths
 from egrl.bench.kv.quality_methods import CASES, FLOAT_FACTOR, PART, REFERENCE, TABLES, Case
 from egrl.bench.kv.rows import Row, Rows, measured, row_key
-from egrl.kv.registry import NOT_BUILT
 
 _HOW = (
     "SmolLM2-135M, its prompts read in chunks of up to 128 tokens through the compressed caches "
@@ -16,9 +15,10 @@ _HOW = (
     "at which the full cache finds 80 % of them; the others are void. What is pruned alone is "
     "executed with float32 entries, as this CPU is fastest with, and counted as float16 ones: as "
     "many positions are kept as those have room for. `fitted` measured its heads on 2,048 tokens "
-    "of docstrings and product reviews; the others saw no text. `snapkv` keeps all that follows a "
-    "prompt, and the room for it counts: a quarter of the tokens here, so little is left for the "
-    "prompt itself; where answers are short it has far more."
+    "of docstrings and product reviews; the others saw no text. `snapkv`, `adakv` and "
+    "`expected-attention` keep all that follows a prompt, and the room for it counts: a quarter of "
+    "the tokens here, so little is left for the prompt itself; where answers are short they have "
+    "far more."
 )
 _HEADER = (
     "method", "bytes", *(
@@ -29,8 +29,7 @@ _HEADER = (
 
 def section(rows: Rows) -> list[str]:
     """Markdown."""
-    unbuilt = ", ".join(f"`{name}`" for name in NOT_BUILT)
-    lines = [_HOW, "", *goals(rows), "", f"Not built, so not compared with: {unbuilt}.", ""]
+    lines = [_HOW, "", *goals(rows), ""]
     for context in contexts(rows):
         reference = measured(rows, PART, context, REFERENCE)
         if reference is None:

@@ -65,7 +65,7 @@ class Scorer:
             folder: where the graphs are written.
         """
         layers = prompt_layout(layout).layers
-        smallest = min(group.window or layout.context for groups in layers for group in groups)
+        smallest = min(g.most_rows(layout.context) for groups in layers for g in groups)
         scored = min(SCORED_ROWS, smallest, layout.growth or smallest)
         self._folder = folder
         self._caches: Caches = {}
