@@ -1,34 +1,38 @@
 """`egrl bench joint`: precision chosen with the placement, against compressing and then placing.
 
-The reference quantizes every product alike and places what comes out. The joint search is given
-the error that the reference measured as its bound, and the same method, inputs and evaluations for
-the placement of what it chose. Latencies are the engine's.
+The reference quantizes everything alike and places what comes out. The joint searches are given
+the error that the reference measured as their bound, and the same method, inputs and evaluations
+for the placement of what they chose. Latencies are the engine's.
 """
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-import numpy as np
 import onnx_ir as ir
 
 from accelerator_sim.targets import load_target
-from egrl.bench.joint_table import JointRow, document
+from egrl.bench.joint_generated import GeneratedRow, generated_rows
+from egrl.bench.joint_table import Found, JointRow, document
 from egrl.bench.machine import machine_line
 from egrl.bench.model_index import IndexEntry, read_index
 from egrl.bench.options import BenchOptions
+from egrl.bench.row_file import RowFile
 from egrl.compression.error import Reference
 from egrl.compression.inputs import read_calibration
-from egrl.compression.joint.choices import lower_precisions
+from egrl.compression.joint.byte_forms import byte_forms
+from egrl.compression.joint.byte_sensitivity import ByteSensitivities, measure_bytes
+from egrl.compression.joint.choices import Precisions, lower_precisions
 from egrl.compression.joint.choosing import Choosing
-from egrl.compression.joint.goal import AutoOptions, Goal, Target
-from egrl.compression.joint.placed import Place
+from egrl.compression.joint.costs import ChoiceCosts
+from egrl.compression.joint.goal import AutoOptions, Goal, Search, Target
+from egrl.compression.joint.placed import Place, PlacedChoice
 from egrl.compression.joint.trial import Trial
 from egrl.compression.runner import OnnxRuntimeRunner
 from egrl.compression.sensitivity import Sensitivities, measure_sensitivities
-from graph_ir.compression.emit import needed_opset
+from graph_ir.compression.activations import BEST
+from graph_ir.compression.convolution import fold_following_additions
 from graph_ir.compression.grid import Grid
 from graph_ir.compression.method import Data
 from graph_ir.compression.methods.rtn import Rtn
@@ -39,20 +43,26 @@ from graph_ir.passes.pipeline import run_lossless
 from runtime.manifest import Execution
 
 MODELS = (
-    "magika", "minilm", "ppocr-rec", "bert-base", "smollm2-decode", "smollm2-prefill",
+    "magika", "efficientnet-lite0", "ppocr-rec", "minilm", "smollm2-decode", "bert-base",
 )  # fmt: skip
 
 TARGETS: dict[str, str] = {"nnp-i": "fp16", "hexagon-vtcm-8m": "fp16", "ethos-u65-512": "int8"}
 """Targets of the document, with their execution types; others take their default."""
 
-GRIDS = (Grid(8, 32), Grid(8, 128), Grid(4, 32), Grid(4, 128))
+GRIDS = (Grid(8, 32), Grid(4, 32))
 
-REFERENCES = {"int4": Grid(4, 32), "int8": Grid(8, 32)}
-"""What is compressed uniformly, then placed."""
+FORMS = byte_forms(GRIDS)
+
+OPSET = 21
+
+REFERENCES = {"int4": "4x32", "int8": "8a8"}
+"""What is compressed uniformly, then placed: its precision as `Precisions.names` has it."""
+
+SEARCHES = (Search.DRAWN, Search.AGENT)
 
 SEED = 0
 
-OPTIONS = AutoOptions(nodes=20, rounds=12, evaluations=2000, repairs=3)
+OPTIONS = AutoOptions(nodes=20, rounds=8, evaluations=1500, repairs=2)
 
 EVALUATIONS = OPTIONS.rounds * OPTIONS.evaluations
 """Of the placement of a reference, and of what was chosen in its place."""
@@ -63,44 +73,67 @@ class _Source:
     """What does not depend on the target.
 
     Attributes:
-        model: simplified, of the opset that the grids need.
+        model: simplified, of the opset that the precisions need.
         data: its inputs.
         reference: what results are measured against.
         sensitivities: of all grids.
+        bytes: of the forms with activations of bytes.
     """
 
     model: ir.Model
     data: Data
     reference: Reference
     sensitivities: Sensitivities
+    bytes: ByteSensitivities
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A model on a target."""
+
+    precisions: Precisions
+    costs: ChoiceCosts
+    target: Target
+    place: Place
+    plain_s: float
 
 
 def run(options: BenchOptions) -> None:
     """Measures rows that are not there yet, one after another, and writes the document."""
-    path = options.out.with_suffix(".json")
-    rows: dict[tuple[str, str, str], JointRow] = {}
-    if path.exists():
-        known = msgspec.json.decode(path.read_bytes(), type=list[JointRow])
-        rows = {(row.model, row.target, row.reference): row for row in known}
+    file = RowFile(options.out.with_suffix(".json"), JointRow)
+    generated = RowFile(options.out.with_name(f"{options.out.stem}_generated.json"), GeneratedRow)
     for name, entry in read_index(options.folder, options.models or list(MODELS)).items():
         targets = [
             target
             for target in options.targets or list(TARGETS)
-            if not all((name, target, reference) in rows for reference in REFERENCES)
+            if _missing(name, target, file.rows())
         ]
         if targets:
             source = _source(options.folder, entry)
         for target in targets:
-            for row in _rows(name, source, target):
-                rows[name, target, row.reference] = row
-            _write(options.out, path, list(rows.values()))
-    _write(options.out, path, list(rows.values()))
+            for row in _rows(name, source, target, _missing(name, target, file.rows())):
+                file.add(row)
+                _write(options.out, file, generated)
+    if not options.models:
+        for problem in generated_rows(len(generated.rows())):
+            generated.add(problem)
+    _write(options.out, file, generated)
 
 
-def _write(out: Path, path: Path, rows: list[JointRow]) -> None:
-    rows = sorted(rows, key=lambda row: (row.model, row.target, row.reference))
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
-    out.write_text(document(rows, machine_line(), OPTIONS, SEED), "utf-8")
+def _missing(model: str, target: str, rows: dict[str, JointRow]) -> list[str]:
+    return [name for name in REFERENCES if f"{model} {target} {name}" not in rows]
+
+
+def _write(out: Path, file: RowFile[JointRow], generated: RowFile[GeneratedRow]) -> None:
+    rows, problems = file.rows(), generated.rows()
+    text = document(
+        [rows[key] for key in sorted(rows)],
+        [problems[key] for key in sorted(problems)],
+        machine_line(),
+        OPTIONS,
+        SEED,
+    )
+    out.write_text(text, "utf-8")
 
 
 def _source(folder: Path, entry: IndexEntry) -> _Source:
@@ -109,50 +142,84 @@ def _source(folder: Path, entry: IndexEntry) -> _Source:
     run_lossless(model)
     inputs = read_calibration(folder / entry.inputs, model.graph, SEED)
     reference = Reference(model, inputs.samples)
-    raise_opset(model, max(needed_opset(grid.bits) for grid in GRIDS), entry.file)
-    data = Data(inputs.samples, OnnxRuntimeRunner(), SEED, True, REFERENCES["int4"])
+    raise_opset(model, OPSET, entry.file)
+    fold_following_additions(model.graph)
+    data = Data(inputs.samples, OnnxRuntimeRunner(), SEED, True, GRIDS[-1])
     coarsest_first = sorted(GRIDS, key=lambda grid: (grid.bits, -grid.group))
     sites = find_sites(model.graph).found
     sensitivities = measure_sensitivities(model, sites, coarsest_first, data)
-    return _Source(model, data, reference, sensitivities)
+    return _Source(model, data, reference, sensitivities, measure_bytes(model, FORMS, BEST, data))
 
 
-def _rows(name: str, source: _Source, target_name: str) -> Iterator[JointRow]:
-    """A row for each reference."""
+def _case(name: str, source: _Source, target_name: str) -> _Case:
     accelerator = load_target(target_name)
     execution_type = TARGETS.get(target_name, accelerator.default_type)
-    target = Target(accelerator, execution_type)
-    streamed = frozenset(accelerator.streamed_views)
-    precisions = lower_precisions(source.model, GRIDS, execution_type, streamed, name)
-    costs = precisions.costs(source.sensitivities)
-    trial = Trial(
-        source.model, precisions, Rtn(), (), source.data, source.reference,
-        Execution(accuracy_level=4),
+    precisions = lower_precisions(
+        source.model, GRIDS, execution_type, frozenset(accelerator.streamed_views), name, FORMS,
+        source.bytes.ranges,
     )  # fmt: skip
+    costs = precisions.costs(source.sensitivities, source.bytes.error_squared)
     place = Place(precisions, accelerator, {}, SEED)
     plain = place.place(precisions.uniform(0), [], EVALUATIONS)
-    for reference, grid in REFERENCES.items():
+    return _Case(precisions, costs, Target(accelerator, execution_type), place, plain.latency_s)
+
+
+def _rows(
+    name: str, source: _Source, target_name: str, references: list[str]
+) -> Iterator[JointRow]:
+    """A row for each reference."""
+    case = _case(name, source, target_name)
+    for reference in references:
         began = time.monotonic()
-        uniform_S = precisions.uniform(1 + GRIDS.index(grid))
-        uniform = place.place(uniform_S, [], EVALUATIONS)
-        error = trial.error(uniform_S)
-        goal = Goal(target, error, None, SEED)
-        found = Choosing(goal, OPTIONS, precisions, costs, trial, name).best([uniform])
-        again = place.place(found.choice_S, [found.homes], EVALUATIONS)
-        counts = np.bincount(found.choice_S, minlength=precisions.count).tolist()
+        uniform_S = case.precisions.uniform(case.precisions.names.index(REFERENCES[reference]))
+        uniform = case.place.place(uniform_S, [], EVALUATIONS)
+        first = _trial(source, case, {})
+        error = first.error(uniform_S) if any(uniform_S) else 0.0
+        found = []
+        for search in SEARCHES:
+            # Each knows what the reference measured, and not what the other did.
+            trial = _trial(source, case, first.measured)
+            found.append(_searched(name, case, trial, search, error, uniform))
         yield JointRow(
-            name,
-            target_name,
-            reference,
-            execution_type,
-            len(uniform_S),
-            plain.latency_s,
-            error,
-            uniform.latency_s,
-            costs.weight_bytes(uniform_S),
-            trial.error(found.choice_S) if any(found.choice_S) else 0.0,
-            min(found.latency_s, again.latency_s),
-            costs.weight_bytes(found.choice_S),
-            dict(zip(["kept", *(f"{g.bits}x{g.group}" for g in GRIDS)], counts, strict=True)),
-            round(time.monotonic() - began, 1),
+            model=name,
+            target=target_name,
+            reference=reference,
+            execution_type=case.target.execution_type,
+            products=len(uniform_S),
+            convolutions=sum(alias[1] == 0 for alias in case.precisions.alias_SP),
+            plain_s=case.plain_s,
+            error=error,
+            uniform_s=uniform.latency_s,
+            uniform_bytes=case.costs.weight_bytes(uniform_S),
+            search=found[0],
+            agent=found[1],
+            seconds=round(time.monotonic() - began, 1),
         )
+
+
+def _trial(source: _Source, case: _Case, measured: dict[tuple[int, ...], float]) -> Trial:
+    return Trial(
+        source.model, case.precisions, Rtn(), (), source.data, source.reference,
+        Execution(accuracy_level=4), dict(measured), source.bytes.ranges, source.bytes.means,
+    )  # fmt: skip
+
+
+def _searched(
+    name: str, case: _Case, trial: Trial, search: Search, error: float, uniform: PlacedChoice
+) -> Found:
+    """What a search finds within an error, placed with as many evaluations as the reference."""
+    began = time.monotonic()
+    goal = Goal(case.target, error, None, SEED)
+    options = replace(OPTIONS, search=search.value)
+    choosing = Choosing(goal, options, case.precisions, case.costs, trial, name)
+    found = choosing.best([uniform])
+    again = case.place.place(found.choice_S, [found.homes], EVALUATIONS)
+    names = case.precisions.names
+    counts = {each: found.choice_S.count(p) for p, each in enumerate(names)}
+    return Found(
+        min(found.latency_s, again.latency_s),
+        trial.error(found.choice_S) if any(found.choice_S) else 0.0,
+        case.costs.weight_bytes(found.choice_S),
+        {each: count for each, count in counts.items() if count},
+        round(time.monotonic() - began, 1),
+    )

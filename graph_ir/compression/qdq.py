@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from graph_ir.compression.emit import packed_constant
 from graph_ir.onnx_values import shape_of, value_name
-from graph_ir.passes.rewiring import graph_of, unused_name
+from graph_ir.passes.rewiring import Names, graph_of
 
 Attributes = Mapping[str, int | Sequence[int]]
 
@@ -61,6 +61,7 @@ class Writer:
     def __init__(self, graph: ir.Graph) -> None:
         self._graph = graph
         self._taken = {node.name or "" for node in graph}
+        self._names = Names(graph)
 
     def node(
         self,
@@ -94,14 +95,14 @@ class Writer:
         )
         self._graph.insert_before(before, node)
         for at, (value, dtype, shape) in enumerate(zip(node.outputs, dtypes, shapes, strict=True)):
-            value.name = unused_name(self._graph, f"{name}:{at}" if at else f"{name}:out")
+            value.name = self._names.unused(f"{name}:{at}" if at else f"{name}:out")
             value.type = ir.TensorType(dtype)
             value.shape = ir.Shape(shape)
         return tuple(node.outputs)
 
     def constant(self, stem: str, array: NDArray[np.generic], dtype: ir.DataType) -> ir.Value:
         """A new initializer."""
-        return packed_constant(self._graph, stem, array, dtype)
+        return packed_constant(self._graph, stem, array, dtype, self._names)
 
     def quantized(
         self, before: ir.Node, value: ir.Value, grid: ActivationGrid

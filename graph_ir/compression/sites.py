@@ -1,6 +1,6 @@
 """Where a model has weights that can be quantized, and why it has not elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -144,7 +144,11 @@ def find_sites(graph: ir.Graph) -> Sites:
             else:
                 first[key] = len(found)
                 found.append(site)
-    return Sites(tuple(_with_tables(graph, site) for site in found), tuple(skipped))
+    matrices: dict[tuple[int, ...], list[ir.Value]] = {}
+    for value in graph.initializers.values():
+        if value.shape is not None and len(value.shape) == 2:
+            matrices.setdefault(shape_of(value), []).append(value)
+    return Sites(tuple(_with_tables(matrices, site) for site in found), tuple(skipped))
 
 
 def finite_weight(value: ir.Value, where: str) -> F32:
@@ -223,21 +227,16 @@ def _dequantized(value: ir.Value) -> bool:
     return producer is not None and op_key(producer) == "DequantizeLinear"
 
 
-def _with_tables(graph: ir.Graph, site: Site) -> Site:
-    """The site with the Gathers that look up its columns."""
+def _with_tables(matrices: Mapping[tuple[int, ...], list[ir.Value]], site: Site) -> Site:
+    """The site with the Gathers that look up its columns; constants are given by their shape."""
     if site.factor != 1.0:
         return site
     if site.transposed:
         return replace(site, tables=tuple(row_gathers(site.weight)))
     # An exporter may have folded the transposition, so that the matrix is there twice.
-    shape = (site.columns, site.inner)
-    for value in graph.initializers.values():
-        if (
-            value.dtype is site.weight.dtype
-            and value.shape is not None
-            and value is not site.weight
-        ):
-            tables = tuple(row_gathers(value)) if tuple(value.shape) == shape else ()
+    for value in matrices.get((site.columns, site.inner), ()):
+        if value.dtype is site.weight.dtype and value is not site.weight:
+            tables = tuple(row_gathers(value))
             if tables and _is_transposed(value, site.weight):
                 return replace(site, tables=tables)
     return site

@@ -141,7 +141,7 @@ def quantize_jointly(
     record = CompressionRecord(recipe.options["method"], layers, skipped, bits, notes)
     weights = WeightsRecord(
         record,
-        {**recipe.options, **_resolved(options), **choosing.told(best)},
+        {**recipe.options, **_resolved(options, target.placer), **choosing.told(best)},
         recipe.whole.accuracy,
     )
     return JointRecord(weights, best.homes, best.latency_s, predicted, measured)
@@ -172,5 +172,6 @@ def _read(spec: Spec) -> tuple[AutoOptions, Recipe]:
     return made["auto"], read_recipe(replace(spec, family="int4", options=others))
 
 
-def _resolved(options: AutoOptions) -> dict[str, str]:
-    return {name: str(getattr(options, name)) for name in AutoOptions.__slots__}
+def _resolved(options: AutoOptions, placer: str) -> dict[str, str]:
+    found = {name: str(getattr(options, name)) for name in AutoOptions.__slots__}
+    return {**found, "search": options.searched_by(placer).value}

@@ -1,6 +1,6 @@
 """The loop of `--compress auto`: search under the model of the error, measure, correct, repeat."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 
@@ -67,7 +67,7 @@ class Choosing:
         if self.goal.max_error is None:
             return self._smallest(search)
         found = [start for start in starts if self._keeps(start.choice_S)]
-        found += [] if found else self._uniform(place)
+        found += self._uniform(place, {start.choice_S for start in found})
         scale = self._scale(found)
         seen = set()
         for _ in range(self.options.repairs + 1):
@@ -127,21 +127,21 @@ class Choosing:
             "weight_bytes": str(self.costs.weight_bytes(best.choice_S)),
         }
 
-    def _uniform(self, place: Place) -> list[PlacedChoice]:
+    def _uniform(self, place: Place, known: Set[tuple[int, ...]]) -> list[PlacedChoice]:
         """All products in one precision, placed, as far as that keeps to the bounds.
 
         From the smallest on, up to the first that does; keeping everything is one of them. With
-        activations of bytes and of floats each.
+        activations of bytes and of floats each. Those that are known are left out.
         """
         choices = [self.precisions.uniform(p) for p in range(self.precisions.count)]
         choices.sort(key=lambda choice_S: (self.costs.weight_bytes(choice_S), choice_S))
         evaluations = self.options.rounds * self.options.evaluations
-        found: dict[bool, PlacedChoice] = {}
+        found: dict[bool, PlacedChoice | None] = {}
         for choice_S in choices:
             kind = self.precisions.reads_bytes(choice_S)
             if kind not in found and self._keeps(choice_S):
-                found[kind] = place.place(choice_S, [], evaluations)
-        return list(found.values())
+                found[kind] = None if choice_S in known else place.place(choice_S, [], evaluations)
+        return [placed for placed in found.values() if placed is not None]
 
     def _keeps(self, choice_S: tuple[int, ...]) -> bool:
         """Whether a choice keeps to the bounds, as it is measured."""

@@ -132,7 +132,8 @@ def save_head(path: Path, head: Head) -> None:
     partial = path.with_name(path.name + ".partial")
     provenance = msgspec.json.encode(head.provenance).decode()
     ordered = {name: head.weights[name] for name in sorted(head.weights)}
-    save_file(ordered, partial, {"format": FORMAT, "provenance": provenance})
+    # One entry: the order of several is not the same from one writing to the next.
+    save_file(ordered, partial, {FORMAT: provenance})
     partial.replace(path)
 
 
@@ -153,10 +154,10 @@ def load_head(path: Path = SHIPPED) -> Head:
             weights = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{where}: not readable: {' '.join(str(error).split())}") from error
-    if metadata.get("format") != FORMAT:
+    if FORMAT not in metadata:
         raise InputError(f"{where}: expected format {FORMAT!r}")
     try:
-        provenance = msgspec.json.decode(metadata.get("provenance", ""), type=Provenance)
+        provenance = msgspec.json.decode(metadata[FORMAT], type=Provenance)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InputError(f"{where}: provenance: {error}") from error
     if provenance.features != FEATURES:

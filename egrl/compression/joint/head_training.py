@@ -59,10 +59,10 @@ class HeadTrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         seed: of everything.
     """
 
-    steps: int = 300
+    steps: int = 240
     batch: int = 4
     samples: int = 8
-    exercises: int = 160
+    exercises: int = 120
     op_range: tuple[int, int] = (20, 60)
     rate: float = 3e-3
     gradient_norm: float = 1.0

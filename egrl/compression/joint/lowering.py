@@ -24,7 +24,7 @@ from graph_ir.compression.grid import Grid, QuantizedWeight
 from graph_ir.compression.sites import Site
 from graph_ir.lower import lower
 from graph_ir.mixed_workload import WorkloadChoices
-from graph_ir.workload import Op, Operand, Role, Tensor, TensorKind, Workload
+from graph_ir.workload import Op, Operand, OpFamily, Role, Tensor, TensorKind, Workload
 
 QUANTIZE_OPS = 2
 """Elementary operations that round an element to a byte."""
@@ -74,8 +74,9 @@ def priced_alike(
 
     With activations of bytes there are ops that round, or ops round what they write, depending on
     what the other products that read a tensor do. To compare the precisions of one product, its
-    rounding is counted as its own here: the product reads what it read before and rounds it. What
-    a mixture takes on the engine is that of its own lowering.
+    rounding is counted as its own here: the product reads what it read before and rounds it. A
+    convolution counts as it is among others of bytes, which is where it pays: it reads and writes
+    bytes and rounds what it writes. What a mixture takes on the engine is that of its own lowering.
 
     Args:
         base: whose ops they are.
@@ -119,16 +120,29 @@ def _alike(
         for at, operand in enumerate(op.operands)
         if base.tensors[operand.tensor].kind is TensorKind.WEIGHT
     ]
-    kept = [operand for at, operand in enumerate(op.operands) if at not in weight_at]
+    vector_ops = op.vector_ops + QUANTIZE_OPS * sum(rounded.values())
+    operands = op.operands
+    if op.family is OpFamily.CONV:
+        vector_ops = sum(each.vector_ops for each in found)
+        operands = tuple(_narrower(operand, found) for operand in op.operands)
+    kept = [operand for at, operand in enumerate(operands) if at not in weight_at]
     kept[weight_at[0] : weight_at[0]] = weights.values()
     return replace(
         op,
         operands=tuple(kept),
         mac_work=tuple(work for each in found for work in each.mac_work),
-        vector_ops=op.vector_ops + QUANTIZE_OPS * sum(rounded.values()),
+        vector_ops=vector_ops,
         execution_type=found[0].execution_type,
         dequantize_ops=sum(each.dequantize_ops for each in found),
     )
+
+
+def _narrower(operand: Operand, found: Sequence[Op]) -> Operand:
+    """What is read or written, with the traffic that it has where it is bytes."""
+    if operand.role not in (Role.LEFT, Role.OUTPUT):
+        return operand
+    traffic = [o.traffic_bytes for op in found for o in op.operands if o.role is operand.role]
+    return replace(operand, traffic_bytes=min([operand.traffic_bytes, *traffic]))
 
 
 def _zeros(site: Site, grid: Grid) -> QuantizedWeight:
