@@ -115,7 +115,9 @@ def cached_attention_facts(
                 by_head,
                 touched_elements=slot * read_slots(node, part, context) if slot else None,
             )
-            moved = slot * written_slots(node, part, context)
+            is_counts = part.kept.buffer > 0 and before_at == part.states[-1][0]
+            slots = part.slots if is_counts else written_slots(node, part, context)
+            moved = slot * slots
             written[after] = moved if slot else prod(shape_of(before))
         key_type = _INTEGERS.get(part.kept.key_bits, query_type)
         value_type = _INTEGERS.get(part.kept.value_bits, query_type)

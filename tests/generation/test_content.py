@@ -21,6 +21,9 @@ SPECS = {
     "scissors": "scissorhands,buffer=40,recent=4",
 }
 
+# What has a form of its own in the graph.
+PORTABLE = ("adakv", "scissors")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -28,7 +31,7 @@ def folder(tmp_path_factory):
     decoder = tiny_decoder(head_width=16, vocabulary=64, most_positions=CONTEXT)
     save_model(decoder.model, folder, "tiny", "tiny.weights")
     for name, spec in {"full": "", **SPECS}.items():
-        for form in ("onnxruntime", "standard"):
+        for form in ("onnxruntime", "standard") if name in PORTABLE else ("onnxruntime",):
             compile_decoder(
                 folder / "tiny.onnx",
                 out=folder / f"{name}-{form}",
@@ -55,7 +58,8 @@ def generated(generator, prompt, count):
 def test_both_forms_write_the_same_and_short_texts_are_the_full_caches(folder, name):
     generator = opened(folder, name)
     found = generated(generator, PROMPT, 20)[0]
-    assert found == generated(opened(folder, name, "standard"), PROMPT, 20)[0]
+    if name in PORTABLE:
+        assert found == generated(opened(folder, name, "standard"), PROMPT, 20)[0]
     full = opened(folder, "full")
     assert found != generated(full, PROMPT, 20)[0]
     for length in (1, 9, 20):
@@ -91,9 +95,13 @@ def test_commands_know_them(folder, name, capsys):
 
 
 @pytest.mark.parametrize(
-    "options", [{"windows": (9, 0)}, {"slopes": alibi_slopes(4), "rope": False}, {"sinks": True}]
+    ("name", "options"),
+    [
+        ("adakv", {"windows": (9, 0)}),
+        ("expected", {"slopes": alibi_slopes(4), "rope": False}),
+        ("scissors", {"sinks": True}),
+    ],
 )
-@pytest.mark.parametrize("name", SPECS)
 def test_models_that_they_cannot_serve_are_refused(tmp_path, name, options):
     save_model(tiny_decoder(**options).model, tmp_path, "other", "other.weights")
     method = SPECS[name].partition(",")[0]
