@@ -37,7 +37,8 @@ def command(args: argparse.Namespace) -> int:
     )
     print(
         "\n--compress auto:METHOD --max-error E (or --max-bytes B)\n"
-        "the precision of every product, chosen together with the placement"
+        "the precision of every product, chosen together with the placement; of convolutions\n"
+        "with activations=float/int8; proposed by program and chance, or the agent (--placer egrl)"
     )
     print("\n--decode --compress METHOD,key=value: what the caches of a decoder keep")
     print(listing(KV_METHODS))
