@@ -43,7 +43,7 @@ from graph_ir.passes.pipeline import run_lossless
 from runtime.manifest import Execution
 
 MODELS = (
-    "magika", "efficientnet-lite0", "ppocr-rec", "minilm", "smollm2-decode", "bert-base",
+    "magika", "efficientnet-lite0", "ppocr-rec", "minilm", "bert-base", "smollm2-decode",
 )  # fmt: skip
 
 TARGETS: dict[str, str] = {"nnp-i": "fp16", "hexagon-vtcm-8m": "fp16", "ethos-u65-512": "int8"}

@@ -25,12 +25,13 @@ from graph_ir.passes.rewiring import Names, graph_of
 __all__ = ["dequantized_value", "emit", "needed_opset", "packed_constant"]
 
 
-def emit(site: Site, quantized: QuantizedWeight) -> None:
+def emit(site: Site, quantized: QuantizedWeight, names: Names | None = None) -> None:
     """Puts a quantized weight in the place of a site's, for all nodes that read it.
 
     Args:
         site: of a graph of at least `needed_opset`; changed in place.
         quantized: of the site's extents; without entries where the site has tables.
+        names: of the graph, for whoever emits many.
 
     Raises:
         InputError: a scale is not finite.
@@ -44,11 +45,11 @@ def emit(site: Site, quantized: QuantizedWeight) -> None:
     assert quantized.entries is None or not site.tables, site.name
     read = [node.inputs[0] for node in site.tables]
     for at, node in enumerate((site.node, *site.shared)):
-        packed = pack(graph, stem, quantized)
+        packed = pack(graph, stem, quantized, names=names)
         if at == 0 and site.tables:
             emit_lookups(site.tables, packed, quantized, rows_first=False)
         normalize(node, site.columns, site.transposed)
-        node.replace_input_with(1, _dequantized(graph, node, stem, packed, quantized))
+        node.replace_input_with(1, _dequantized(graph, node, stem, packed, quantized, names))
         if quantized.entries is not None and len(quantized.entries.value_P):
             emit_entries(node, stem, quantized.entries, site.inner, site.columns)
     for value in dict.fromkeys([site.weight, *read]):
@@ -64,9 +65,14 @@ def dequantized_value(
 
 
 def _dequantized(
-    graph: ir.Graph, before: ir.Node, stem: str, packed: Packed, quantized: QuantizedWeight
+    graph: ir.Graph,
+    before: ir.Node,
+    stem: str,
+    packed: Packed,
+    quantized: QuantizedWeight,
+    names: Names | None = None,
 ) -> ir.Value:
-    names = Names(graph)
+    names = names or Names(graph)
     wide = named_node(
         graph,
         "Cast",

@@ -72,7 +72,12 @@ class Packed:
 
 
 def pack(
-    graph: ir.Graph, stem: str, quantized: QuantizedWeight, *, rows_first: bool = False
+    graph: ir.Graph,
+    stem: str,
+    quantized: QuantizedWeight,
+    *,
+    rows_first: bool = False,
+    names: Names | None = None,
 ) -> Packed:
     """New initializers of a quantized weight, `[K, N]` and `[G, N]`.
 
@@ -81,8 +86,9 @@ def pack(
         stem: what their names begin with.
         quantized: the weight.
         rows_first: store the transposes, `[N, K]` and `[N, G]`.
+        names: of the graph, if they were read.
     """
-    names = Names(graph)
+    names = names or Names(graph)
     dtype, stored = TYPES[(quantized.grid.bits, quantized.grid.symmetric)]
 
     def constant(suffix: str, array: np.ndarray, kind: ir.DataType) -> ir.Value:

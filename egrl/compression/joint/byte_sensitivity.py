@@ -37,7 +37,7 @@ from graph_ir.compression.qdq import Writer
 from graph_ir.compression.sites import Site, find_sites
 from graph_ir.onnx_values import node_name, shape_of, value_name
 
-MOST_JUDGED = 12
+MOST_JUDGED = 8
 """Products, and convolutions, spread evenly, by which ways of taking ranges are compared."""
 
 # Samples that are run for every op and form.

@@ -24,6 +24,7 @@ from graph_ir.compression.grid import Grid, QuantizedWeight
 from graph_ir.compression.sites import Site
 from graph_ir.lower import lower
 from graph_ir.mixed_workload import WorkloadChoices
+from graph_ir.passes.rewiring import Names
 from graph_ir.workload import Op, Operand, OpFamily, Role, Tensor, TensorKind, Workload
 
 QUANTIZE_OPS = 2
@@ -57,9 +58,10 @@ class MixtureLowering:
             forms: of products whose activations are bytes, likewise.
         """
         form = self.model.clone()
+        names = Names(form.graph)
         for site in sites_of(form):
             if site.name in grids:
-                emit(site, _zeros(site, right_grid(grids[site.name], site.columns)))
+                emit(site, _zeros(site, right_grid(grids[site.name], site.columns)), names)
         if forms:
             emit_byte_zeros(form, forms, self.nodes, self.ranges)
         if grids or forms:

@@ -51,7 +51,7 @@ class Effort:
     seconds: float = 0.0
     rounds: int = 24
     evaluations: int = 2000
-    promotions: int = 12
+    promotions: int = 6
     columns: int = MAX_COLUMNS
 
 
