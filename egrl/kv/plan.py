@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from egrl.kv.balance import balanced_keys
 from egrl.kv.errors import measure_errors
 from egrl.kv.made_up import made_up_text
 from egrl.kv.method import KvMethod
@@ -16,26 +15,6 @@ from graph_ir.compression.method import Runner
 from graph_ir.decoder.decoder import Decoder
 from graph_ir.errors import InputError
 from graph_ir.kv.layout import KvLayout
-
-FEW_BITS = 4
-
-
-def in_stored_bases(method: KvMethod, decoder: Decoder, runner: Runner) -> Decoder:
-    """The decoder with keys in bases in which they can be stored in as few bits as a method asks.
-
-    A method that undoes the rotation of queries finds them as they are.
-
-    Args:
-        method: with its options.
-        decoder: it is not changed, and returned where nothing has to be done.
-        runner: executes it.
-
-    Raises:
-        InputError: the runner refuses the decoder.
-    """
-    if method.key > FEW_BITS or method.needs_rotations:
-        return decoder
-    return balanced_keys(decoder, runner)
 
 
 def plan_layout(

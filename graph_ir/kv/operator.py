@@ -192,9 +192,7 @@ def group_states(attention: Attention, group: HeadGroup, slots: int) -> tuple[St
     a buffer, `unimportant`: for each slot how often it was.
     """
     heads = len(group.heads)
-    key = Storage(
-        group.key_bits, heads, attention.head_width, is_key=True, balanced=attention.balanced
-    )
+    key = Storage(group.key_bits, heads, attention.head_width, is_key=True)
     value = Storage(group.value_bits, heads, attention.value_width, is_key=False)
     both = (("key", key), ("value", value))
     states = []
