@@ -7,7 +7,7 @@ for the placement of what they chose. Latencies are the engine's.
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -78,6 +78,8 @@ class _Source:
         reference: what results are measured against.
         sensitivities: of all grids.
         bytes: of the forms with activations of bytes.
+        uniform: errors of uniform choices, by the products that are chosen for, which may depend
+            on the target.
     """
 
     model: ir.Model
@@ -85,6 +87,9 @@ class _Source:
     reference: Reference
     sensitivities: Sensitivities
     bytes: ByteSensitivities
+    uniform: dict[tuple[tuple[str, ...], ...], dict[tuple[int, ...], float]] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +178,12 @@ def _rows(
         began = time.monotonic()
         uniform_S = case.precisions.uniform(case.precisions.names.index(REFERENCES[reference]))
         uniform = case.place.place(uniform_S, [], EVALUATIONS)
-        first = _trial(source, case, {})
-        error = first.error(uniform_S) if any(uniform_S) else 0.0
+        known = _uniform_errors(source, case)
+        error = known[uniform_S] if any(uniform_S) else 0.0
         found = []
         for search in SEARCHES:
-            # Each knows what the reference measured, and not what the other did.
-            trial = _trial(source, case, first.measured)
+            # Each knows what uniform precisions measured, and not what the other search did.
+            trial = _trial(source, case, known)
             found.append(_searched(name, case, trial, search, error, uniform))
         yield JointRow(
             model=name,
@@ -195,6 +200,17 @@ def _rows(
             agent=found[1],
             seconds=round(time.monotonic() - began, 1),
         )
+
+
+def _uniform_errors(source: _Source, case: _Case) -> dict[tuple[int, ...], float]:
+    """Errors of all products in one precision, measured once for all targets."""
+    known = source.uniform.setdefault(case.precisions.sites, {})
+    trial = _trial(source, case, known)
+    for precision in range(1, case.precisions.count):
+        choice_S = case.precisions.uniform(precision)
+        if any(choice_S):
+            known[choice_S] = trial.error(choice_S)
+    return known
 
 
 def _trial(source: _Source, case: _Case, measured: dict[tuple[int, ...], float]) -> Trial:

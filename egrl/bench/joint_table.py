@@ -88,8 +88,8 @@ number of evaluations. Embeddings stay as they are.
 
 `search` is `--placer auto`: the mixed-integer program where it is small, then keys at random.
 `agent` is `--placer egrl`: the precision head proposes, the policy places. Both begin with the
-reference, so neither can be slower; they have the same rounds and evaluations, and each knows only
-what itself measured.
+reference, so neither can be slower; they have the same rounds and evaluations, and each knows the
+errors of uniform precisions and of what itself measured.
 
 What is kept is stored in the execution type. On a target that executes in int8 what is kept has 8
 bits already and its rounding is not counted as an error here, so `int8` beside it is a reference
