@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from graph_ir.kv.scores import FUTURE, POOLED
 from graph_ir.kv.scoring import OBSERVED, SINKS
 
-FLOOR = 0.2
+# As published.
+FLOOR, FUTURE, POOLED = 0.2, 512, 7
 
 
 def observed_scores(query_HWD, key_KSD, length, scale, softcap=0.0):
