@@ -22,7 +22,7 @@ from graph_ir.onnx_values import value_name
 SHARES = (1 / 32, 1 / 16, 3 / 32, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4)
 """Windows that are measured, as shares of the text's length."""
 SINKS = 4
-SAMPLED = 64
+SAMPLED = 256
 
 F64 = NDArray[np.float64]
 

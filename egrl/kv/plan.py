@@ -10,11 +10,15 @@ from egrl.kv.made_up import made_up_text
 from egrl.kv.method import KvMethod
 from egrl.kv.probe import HeadProbe, ProbeOptions, probe_heads
 from egrl.kv.rotations import measure_rotations
+from egrl.kv.said_twice import said_twice
 from egrl.kv.walk import Ids
 from graph_ir.compression.method import Runner
 from graph_ir.decoder.decoder import Decoder
 from graph_ir.errors import InputError
 from graph_ir.kv.layout import KvLayout
+
+MEASURED = 2048
+"""Tokens that heads are measured on at most."""
 
 
 def plan_layout(
@@ -44,6 +48,7 @@ def plan_layout(
     if method.needs_errors and probe is not None and probe.errors is None:
         text = getattr(method, "text", "")
         ids_R = read_text(Path(text), decoder) if text else made_up_text(decoder, runner)
+        ids_R = said_twice(ids_R, min(MEASURED, decoder.most_positions or MEASURED))
         probe = replace(probe, errors=measure_errors(decoder, runner, ids_R))
     if method.needs_rotations and (probe is None or probe.rotations is None):
         probe = probe or HeadProbe(echo=(), induction=())

@@ -13,6 +13,7 @@ from egrl.kv.made_up import made_up_text
 from egrl.kv.methods.fitted import Fitted
 from egrl.kv.plan import plan_layout, read_text
 from egrl.kv.probe import HeadProbe, ProbeOptions, read_probe, write_probe
+from egrl.kv.said_twice import PIECE, said_twice
 from egrl.kv.walk import Visitor, walk
 from graph_ir.decoder.decoder import LOGITS, POSITIONS, TOKENS
 from graph_ir.errors import InputError, UnmetRequirementError
@@ -138,7 +139,7 @@ def test_retrieval_heads_take_no_more_than_half_of_the_budget():
     errors = HeadErrors(SHARES, (((0.0,) * len(SHARES),) * 2,) * 10)
     scores = HeadProbe(((0.0, 0.0),) * 10, tuple((float(i), 0.5) for i in range(10)), errors=errors)
     for budget, heads in ((0.2, 1), (0.4, 2), (1.0, 3)):
-        method = Fitted(kv_budget=budget, echo=0.0, window=8)
+        method = Fitted(kv_budget=budget, induction=0.14, echo=0.0, window=8)
         layout = method.layout(decoder, 400, scores)
         whole = [head for head, what in kept(layout).items() if what == (0, 0, False)]
         assert whole == [(9, 0), (8, 0), (7, 0)][:heads][::-1]
@@ -161,6 +162,26 @@ def test_made_up_text_ends_as_the_model_samples_it():
         clock_V = clocks.standard_exponential(decoder.vocabulary, dtype=np.float32)
         text.append(int((logits_V / 0.6 - np.log(clock_V + np.float32(1e-30))).argmax()))
     np.testing.assert_array_equal(ids_R[:9], text)
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(st.integers(2, 400), st.integers(2, 500))
+def test_everything_is_said_twice(tokens, length):
+    ids_R = np.arange(100, 100 + tokens)
+    found = said_twice(ids_R, length)
+    first = min(tokens, length // 2)
+    assert len(found) == 2 * first
+    np.testing.assert_array_equal(found[:first], ids_R[:first])
+    np.testing.assert_array_equal(np.sort(found[first:]), ids_R[:first])
+    # Where a piece begins, and nowhere else, the order is another one.
+    breaks = np.flatnonzero(np.diff(found[first:]) != 1) + 1
+    assert len(breaks) < -(-first // PIECE)
+    np.testing.assert_array_equal(found, said_twice(ids_R, length))
+
+
+def test_what_is_said_twice_is_turned_round():
+    found = said_twice(np.arange(10 * PIECE), 20 * PIECE)
+    assert (found[10 * PIECE :] != np.arange(10 * PIECE)).mean() > 0.5
 
 
 def test_a_plan_measures_what_its_method_needs(tmp_path):

@@ -1,10 +1,9 @@
 """Every head gets the window that it needs: where bytes take away the most error.
 
 The error of each head's output is measured for windows of several widths, on text that the model
-made up itself or that is given; the budget is then shared out head by head. Heads that look things
-up from far back, which text that says little twice does not show, are found by razor's probe and
-keep everything first: up to half of the budget, because they alone find facts, which perplexity
-hardly shows.
+made up itself or that is given, and in which everything is said twice (`egrl.kv.said_twice`); the
+budget is then shared out head by head. The heads that razor's probe ranks first keep everything
+before that: up to half of the budget, because they find facts, which errors hardly show.
 """
 
 from dataclasses import dataclass, replace
@@ -42,6 +41,7 @@ class Fitted(Razor):
     needs_errors: ClassVar[bool] = True
     window: int = 128
     compensation: bool = False
+    induction: float = 0.07
     kv_budget: float = 0.3
     text: str = ""
 
