@@ -7,7 +7,7 @@ from egrl.bench.kv.document import document_lines
 from egrl.bench.kv.facts import DEPTHS, Haystack, Question, found, haystack
 from egrl.bench.kv.quality import ask, score_text
 from egrl.bench.kv.quality_goals import facts_lost, goals, valid_depths, worst_loss
-from egrl.bench.kv.quality_methods import BOTH, CASES, PART, PRUNED, REFERENCE
+from egrl.bench.kv.quality_methods import BOTH, CASES, EIGHT, PART, PRUNED, REFERENCE
 from egrl.bench.kv.rows import Book, Row, read_rows
 from egrl.bench.kv.scorer import Scorer, with_stored_weights
 from egrl.compression.runner import OnnxRuntimeRunner
@@ -171,4 +171,4 @@ def test_every_case_is_a_method():
     for case in CASES:
         kv_method(parse_spec(case.spec))
     assert len({case.name for case in CASES}) == len(CASES)
-    assert {case.table for case in CASES if not case.peer} == {PRUNED, BOTH}
+    assert {case.table for case in CASES if not case.peer} == {PRUNED, EIGHT, BOTH}

@@ -25,10 +25,12 @@ class Case:
 
 STORAGE = "Everything kept, other types, and the published defaults"
 PRUNED = "30 % of the bytes, by pruning alone"
+EIGHT = "16 % of the bytes, pruned and int8"
 BOTH = "10 % of the bytes, pruned and int4"
 PRUNED_SHARE = 0.3
+EIGHT_SHARE = 0.16
 BOTH_SHARE = 0.1
-TABLES = (STORAGE, PRUNED, BOTH)
+TABLES = (STORAGE, PRUNED, EIGHT, BOTH)
 # What is pruned alone is executed with float32 entries, which take twice the bytes that it would
 # as float16: as many positions are kept as float16 entries have room for.
 FLOAT_FACTOR = 2
@@ -60,6 +62,8 @@ CASES: tuple[Case, ...] = (
     Case("int8 cache", "kv,bits=8", STORAGE),
     Case("int4 cache", "kv,bits=4", STORAGE),
     Case("razor as published", "razor,window=0,induction=0.14,echo=0.01", STORAGE),
+    Case("razor by default", "razor", STORAGE),
     *_at(PRUNED, FLOAT_FACTOR * PRUNED_SHARE, 32),
+    *(case for case in _at(EIGHT, EIGHT_SHARE, 8) if not case.peer),
     *_at(BOTH, BOTH_SHARE, 4),
 )
