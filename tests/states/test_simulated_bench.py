@@ -9,6 +9,7 @@ from egrl.bench.kv.simulated import (
     PART,
     REFERENCE,
     Row,
+    draw_picture,
     measure,
     section,
     simulate_layout,
@@ -74,3 +75,14 @@ def test_what_there_is_not_is_refused(tmp_path, settings, expected):
 
 def test_contexts_rise():
     assert sorted(CONTEXTS) == list(CONTEXTS)
+
+
+def test_the_picture_says_which_caches_fit_and_is_the_same_again(rows, tmp_path):
+    for folder in ("a", "b"):
+        draw_picture(rows, tmp_path / folder)
+    drawn = [(tmp_path / folder / "simulated.svg").read_text() for folder in ("a", "b")]
+    assert drawn[0] == drawn[1]
+    assert f"{REFERENCE}: 64 MiB of caches, do not fit on the chip" in drawn[0]
+    assert f"{CASES[2].name}: 0 MiB of caches, fit on the chip" in drawn[0]
+    draw_picture({}, tmp_path / "c")
+    assert not (tmp_path / "c").exists()

@@ -5,6 +5,7 @@ from importlib import import_module
 from egrl.bench.agent.settings import AgentOptions
 from egrl.bench.kv.document import PARTS, write_document
 from egrl.bench.kv.rows import Book, read_rows
+from egrl.bench.kv.simulated import draw_picture
 from egrl.bench.options import BenchOptions
 from egrl.bench.settings import Settings
 from graph_ir.errors import InputError
@@ -29,4 +30,6 @@ def run(options: BenchOptions) -> None:
                 import_module(PARTS[part]).measure(settings, book)
     finally:
         # What a stopped run has measured is in the document too.
-        write_document(book.rows(), options.out)
+        rows = book.rows()
+        write_document(rows, options.out)
+        draw_picture(rows, options.out.with_suffix(""))

@@ -6,10 +6,12 @@ Caches that are small enough come to lie on the chip.
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from accelerator_sim.problem import PlacementProblem, build_problem
 from accelerator_sim.targets import load_target
 from egrl.bench.kv.document_table import table
+from egrl.bench.kv.picture import NAME, draw
 from egrl.bench.kv.rows import Book, Row, Rows, measured
 from egrl.bench.settings import Settings, processor
 from egrl.compression.compress import Compression
@@ -231,10 +233,7 @@ def chip_bytes() -> int:
 
 def _curves(rows: Rows) -> list[str]:
     """Latency by positions held, of the longest context that the model was built for."""
-    context = BUILT_FOR
-    found = [
-        row for case in CASES if (row := measured(rows, PART, str(context), case.name)) is not None
-    ]
+    context, found = BUILT_FOR, _drawn(rows)
     if not found:
         return []
     positions = found[0].samples["positions"]
@@ -244,4 +243,15 @@ def _curves(rows: Rows) -> list[str]:
         [row.method, *(f"{1e3 * seconds:.3f} ms" for seconds in row.samples["latency_s"])]
         for row in found
     ]
-    return [*lines, *table(header, cells), ""]
+    picture = f"![A token by positions held](kv/{NAME})"
+    return [*lines, *table(header, cells), "", picture, ""]
+
+
+def draw_picture(rows: Rows, folder: Path) -> None:
+    """Draw what the last table says, and which caches the chip has room for."""
+    draw(_drawn(rows), BUILT_FOR, chip_bytes(), folder)
+
+
+def _drawn(rows: Rows) -> list[Row]:
+    found = (measured(rows, PART, str(BUILT_FOR), case.name) for case in CASES)
+    return [row for row in found if row is not None]
