@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from egrl.kv.budget import check_budget, layout_share
-from egrl.kv.method import KvMethod
+from egrl.kv.method import KvMethod, check_free_keys
 from egrl.kv.probe import HeadProbe
 from graph_ir.decoder.decoder import Decoder
 from graph_ir.errors import InputError, UnmetRequirementError
@@ -61,12 +61,7 @@ class ChoosingMethod(KvMethod):
             InputError: an attention that has to know where its keys stood.
             UnmetRequirementError: the budget has no room for what is kept anyway and growth.
         """
-        for index, attention in enumerate(decoder.layers):
-            if attention.window or attention.slopes or attention.sinks:
-                raise InputError(
-                    f"{self.name}: attention {index}: expected no sliding window, ALiBi or "
-                    "learned sinks"
-                )
+        check_free_keys(decoder, self.name)
         scoring = self.scoring(probe)
         if not self.kv_budget:
             return self._layout(decoder, context, self.keep, scoring)

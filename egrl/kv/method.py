@@ -134,3 +134,16 @@ def check_window(window: int, sinks: int) -> None:
         raise InputError(f"window: expected 1 or more positions, got {window}")
     if sinks < 0:
         raise InputError(f"sinks: expected 0 or more positions, got {sinks}")
+
+
+def check_free_keys(decoder: Decoder, name: str) -> None:
+    """Refuses attentions for a method that moves keys to slots that do not say where they stood.
+
+    Raises:
+        InputError: an attention with a sliding window, ALiBi or learned sinks.
+    """
+    for index, attention in enumerate(decoder.layers):
+        if attention.window or attention.slopes or attention.sinks:
+            raise InputError(
+                f"{name}: attention {index}: expected no sliding window, ALiBi or learned sinks"
+            )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from egrl.kv.budget import check_budget, largest_window
-from egrl.kv.method import KvMethod
+from egrl.kv.method import KvMethod, check_free_keys
 from egrl.kv.probe import HeadProbe
 from graph_ir.decoder.decoder import Decoder
 from graph_ir.errors import InputError, UnmetRequirementError
@@ -58,12 +58,7 @@ class Scissorhands(KvMethod):
             UnmetRequirementError: the budget has no room for twice the recent positions.
         """
         del probe
-        for index, attention in enumerate(decoder.layers):
-            if attention.window or attention.slopes or attention.sinks:
-                raise InputError(
-                    f"scissorhands: attention {index}: expected no sliding window, ALiBi or "
-                    "learned sinks"
-                )
+        check_free_keys(decoder, self.name)
         if not self.kv_budget:
             return self._layout(decoder, context, self.buffer)
         found = largest_window(
