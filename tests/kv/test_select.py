@@ -6,12 +6,12 @@ import pytest
 from graph_ir.errors import InputError
 from graph_ir.kv.layout import HeadGroup, KvLayout, full_layout, prompt_layout
 from graph_ir.kv.operator import cached_attention, is_cached_attention
-from graph_ir.kv.scores import POOLED
 from graph_ir.kv.scoring import OBSERVED
 from graph_ir.kv.select import select_graph
 from graph_ir.kv.step import prompt_graph, step_graph
 from tests.decoder.tiny import alibi_slopes, tiny_decoder
 from tests.kv.attention_decoder import Tables, attention_decoder, attention_of
+from tests.kv.choosing_twin import observed_scores
 from tests.kv.running import Steps, open_session, run
 
 FORMS = ("standard", "onnxruntime")
@@ -28,25 +28,13 @@ def layout_of(kv_heads, keep=KEEP, growth=GROWTH, layers=1, bits=32, context=CON
 
 def chosen_positions(query_HWD, key_HSD, length, keep, scale, softcap=0.0):
     """Slow and in float64: for each KV head the positions kept, rising."""
-    each = len(query_HWD) // len(key_HSD)
     if length <= keep:
         return [list(range(length))] * len(key_HSD)
-    begin = length - OBSERVED
-    kept = []
-    for head, key_SD in enumerate(key_HSD.astype(np.float64)):
-        total_S = np.zeros(begin)
-        for query_WD in query_HWD[head * each : (head + 1) * each].astype(np.float64):
-            for at, query_D in enumerate(query_WD):
-                logits = scale * key_SD[: begin + at + 1] @ query_D
-                if softcap:
-                    logits = softcap * np.tanh(logits / softcap)
-                weights = np.exp(logits - logits.max())
-                total_S += (weights / weights.sum())[:begin]
-        near = POOLED // 2
-        pooled = [total_S[max(0, t - near) : t + near + 1].max() for t in range(begin)]
-        best = sorted(range(begin), key=lambda t: (-pooled[t], t))[: keep - OBSERVED]
-        kept.append(sorted(best) + list(range(begin, length)))
-    return kept
+    scores_HS = observed_scores(query_HWD, key_HSD, length, scale, softcap)
+    return [
+        sorted(sorted(range(length), key=lambda t: (-score_S[t], t))[:keep])
+        for score_S in scores_HS
+    ]
 
 
 def drawn_states(session, seed):
