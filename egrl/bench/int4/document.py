@@ -39,8 +39,8 @@ _QUALITY_NOTES: dict[str, str] = {
     ),
     "smollm2": (
         "Its weights were shipped on a 4-bit grid of their own (blocks of 32, real offsets), so "
-        "whoever finds that grid again, as asymmetric rounding does, loses next to nothing: this "
-        "row says little about other models."
+        "whoever comes close to that grid again loses less than on other models, which this table "
+        "says little about."
     ),
     "minilm": (
         "Movie-review snippets, 2,000 held out by seed, the classifier folded into the graph. "

@@ -35,6 +35,7 @@ def _peer(name: str, calibrated: bool = False) -> Method:
 _ALL = (
     _ours("rtn", "int4:rtn,group=32"),
     _ours("rtn, group 64", "int4:rtn,group=64"),
+    _ours("rtn, asymmetric", "int4:rtn,group=32,symmetric=false"),
     _ours("easyquant", "int4:easyquant,group=32"),
     _ours("easyquant, group 64", "int4:easyquant,group=64"),
     _ours("easyquant+norm-tweak", "int4:easyquant+norm-tweak,group=32"),
@@ -78,7 +79,7 @@ SLOW = (
 """Measured only where `--method` names them, so that the default selection takes no hour."""
 
 _SHIPPED = (
-    "rtn", "rtn, group 64", "easyquant", "gptq", "gptq, group 64", "ort-default",
+    "rtn", "rtn, group 64", "rtn, asymmetric", "easyquant", "gptq", "gptq, group 64", "ort-default",
     "ort-default-asymmetric", "ort-k-quant",
 )  # fmt: skip
 _LANGUAGE = (
