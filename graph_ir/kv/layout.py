@@ -23,7 +23,7 @@ class HeadGroup:
         window: last positions kept; 0 for all.
         sinks: first positions kept; 0 where the window is 0.
         compensation: whether what is dropped leaves its mean behind.
-        key_bits: of a stored key: 32 float, 16 float16, 8 and 4 integers with scales per channel.
+        key_bits: of a stored key: 32 float, 16 float16, 8 and 4 integers with scales per entry.
         value_bits: of a stored value, likewise.
         keep: positions of the prompt that each head chooses; 0 where nothing is chosen.
         growth: positions after the prompt, of which all are kept; 0 where nothing is chosen.
