@@ -86,8 +86,9 @@ def test_made_up_tokens_are_likely_under_the_model(tmp_path):
         logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
         return logits[np.arange(len(logits)), tokens[0, 1:]].mean()
 
-    random = np.random.default_rng(0).integers(0, VOCABULARY, (1, 48))
-    assert np.mean([likelihood(s["tokens"]) for s in made_up.samples]) > likelihood(random) + 1
+    random = np.random.default_rng(0).integers(0, VOCABULARY, (len(made_up.samples), 1, 48))
+    by_chance = np.mean([likelihood(tokens) for tokens in random])
+    assert np.mean([likelihood(s["tokens"]) for s in made_up.samples]) > by_chance + 0.75
     again = generate_inputs(model, OnnxRuntimeRunner(), seed=1)
     other = generate_inputs(model, OnnxRuntimeRunner(), seed=2)
     assert np.array_equal(made_up.samples[0]["tokens"], again.samples[0]["tokens"])
@@ -103,7 +104,7 @@ def test_a_model_that_sees_later_tokens_makes_nothing_up(tmp_path):
 @pytest.mark.parametrize(
     ("source", "text", "expected"),
     [
-        (language_model, "int4:gptq,group=16", ("generated", 4)),
+        (language_model, "int4:gptq,group=16", ("generated", 16)),
         (language_model, "int4:rtn,group=16", ("drawn", 4)),
         (residual_model, "int4:gptq,group=16", ("drawn", 16)),
         (residual_model, "int4:rtn,average-bits=5", ("drawn", 16)),
