@@ -110,7 +110,8 @@ def measure_case(
     began = time.process_time()
     try:
         method, resolved = kv_method(parse_spec(case.spec))
-        more = f",text={_development_text(folder, scratch)}" if method.needs_errors else ""
+        learns = method.needs_errors and case.with_text
+        more = f",text={_development_text(folder, scratch)}" if learns else ""
         if isinstance(method, ChoosingMethod):
             # All that is scored behind the prompt, its last token included.
             more = f",growth={subject.context // 4 + 1}"

@@ -15,12 +15,14 @@ class Case:
         spec: as after `--compress`.
         table: heading of its table.
         peer: whether it is someone else's method or an ablation, not what we would choose.
+        with_text: whether a method that measures heads is given development text for it.
     """
 
     name: str
     spec: str
     table: str
     peer: bool = True
+    with_text: bool = True
 
 
 STORAGE = "Everything kept, other types, and the published defaults"
@@ -64,6 +66,13 @@ CASES: tuple[Case, ...] = (
     Case("razor as published", "razor,window=0,induction=0.14,echo=0.01", STORAGE),
     Case("razor by default", "razor", STORAGE),
     *_at(PRUNED, FLOAT_FACTOR * PRUNED_SHARE, 32),
+    Case(
+        "fitted on made-up text, 30 % of the bytes",
+        f"fitted,kv-budget={FLOAT_FACTOR * PRUNED_SHARE},bits=32",
+        PRUNED,
+        peer=False,
+        with_text=False,
+    ),
     *(case for case in _at(EIGHT, EIGHT_SHARE, 8) if not case.peer),
     *_at(BOTH, BOTH_SHARE, 4),
 )
