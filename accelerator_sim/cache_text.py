@@ -37,3 +37,10 @@ def tier_cells(caches: CacheReport) -> list[list[str]]:
         ]
         for tier in caches.tiers
     ]
+
+
+def shared_homes_text(latency_s: float, alone_s: float) -> str:
+    """What a decoder's graph pays for having weights and caches where the other graph has them."""
+    ratio = latency_s / alone_s if alone_s > 0 else 1.0
+    own = f"{seconds_text(alone_s)} ({ratio:.2f}x)"
+    return f"of weights and caches, with the decoder's other graph; with its own {own}"

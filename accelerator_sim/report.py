@@ -127,6 +127,8 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         measured_reference: placer whose plan it was given beside it, `native` where that fits.
         measured_reference_s: latency of that plan by that machine.
         caches: of the graph with which a decoder adds a token; left out elsewhere.
+        alone_s: latency with homes of its own, of a decoder's graph that was placed after the
+            other, whose homes of weights and caches it shares; left out elsewhere.
     """
 
     schema: int
@@ -155,3 +157,4 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     measured_reference: str | None = None
     measured_reference_s: float | None = None
     caches: CacheReport | None = None
+    alone_s: float | None = None

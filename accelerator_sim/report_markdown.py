@@ -8,7 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from accelerator_sim.build_report import IDEAL, STATED_REFERENCES
-from accelerator_sim.cache_text import cache_summary, context_cells, tier_cells
+from accelerator_sim.cache_text import (
+    cache_summary,
+    context_cells,
+    shared_homes_text,
+    tier_cells,
+)
 from accelerator_sim.comparison import compare, letters, power_w, title
 from accelerator_sim.report import CacheReport, Report
 from accelerator_sim.report_case import Advice, ReportCase
@@ -84,6 +89,9 @@ def _case(case: ReportCase) -> Iterator[str]:
             "",
             "Placement does not matter here: the best reference is within 2 % of the bound.",
         )
+    if report.alone_s is not None:
+        shared = shared_homes_text(report.latency_s, report.alone_s)
+        yield from ("", f"Shared homes: {escaped(shared)}.")
     if case.advice:
         yield from ("", *_advice(case.advice))
     if report.caches is not None:

@@ -5,7 +5,12 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from accelerator_sim.build_report import IDEAL, MATTERS_ABOVE, STATED_REFERENCES
-from accelerator_sim.cache_text import cache_summary, context_cells, tier_cells
+from accelerator_sim.cache_text import (
+    cache_summary,
+    context_cells,
+    shared_homes_text,
+    tier_cells,
+)
 from accelerator_sim.comparison import compare, letters, power_w, title
 from accelerator_sim.report import OpRow, Report, TierRow
 from accelerator_sim.time_shares import time_shares
@@ -132,6 +137,8 @@ def _headline(report: Report) -> Iterator[str]:
             "best known",
             f"{seconds_text(report.best_known_s)}; this plan is {percent_text(behind)} slower",
         )
+    if report.alone_s is not None:
+        yield _line("shared homes", shared_homes_text(report.latency_s, report.alone_s))
     if report.placement_matters:
         yield _line("gap closed", _gap_closed(report))
     else:

@@ -13,6 +13,7 @@ takes twice as long (docs/decisions/0031-decoders-on-accelerators.md).
 
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -99,7 +100,9 @@ def place_decoder(
 def _reported(problem: PlacementProblem, placer: str, pinned: Placed, free: Placed) -> Placed:
     """A placement of the pinned problem, reported against what is true of the free one."""
     result = replace(pinned.result, lower_bound_s=free.result.lower_bound_s)
-    return report_placement(problem, placer, result, free.report.references, free.report.model)
+    found = report_placement(problem, placer, result, free.report.references, free.report.model)
+    alone = msgspec.structs.replace(found.report, alone_s=free.timeline.latency_s)
+    return replace(found, report=alone)
 
 
 def _rows(prefill: PlacementProblem) -> int:

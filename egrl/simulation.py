@@ -179,8 +179,8 @@ def _planned_case(
             f"{planned.latency_s!r} s, got {placed.timeline.latency_s!r} s: it was compiled by "
             "another version of the simulator; compile it again"
         )
-    # What it says of caches was found with the same simulator, as the latency was.
-    report = msgspec.structs.replace(placed.report, caches=planned.caches)
+    # What it says of caches and homes was found with the same simulator, as the latency was.
+    report = msgspec.structs.replace(placed.report, caches=planned.caches, alone_s=planned.alone_s)
     return _case(name, problem, replace(placed, report=report), plan=plan)
 
 

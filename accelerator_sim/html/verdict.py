@@ -1,6 +1,7 @@
 """One sentence that says what to make of a plan."""
 
 from accelerator_sim.build_report import IDEAL, MATTERS_ABOVE
+from accelerator_sim.cache_text import shared_homes_text
 from accelerator_sim.report import Report
 from accelerator_sim.units import percent_text
 
@@ -9,7 +10,14 @@ CLOSE = 0.01
 
 
 def verdict(report: Report) -> str:
-    """The sentence."""
+    """The sentence, and one more where homes are shared."""
+    if report.alone_s is None:
+        return _sentence(report)
+    shared = shared_homes_text(report.latency_s, report.alone_s)
+    return f"{_sentence(report)} Shared homes: {shared}."
+
+
+def _sentence(report: Report) -> str:
     if not report.placement_matters:
         return (
             f"Placement hardly matters here: {report.best_reference} needs no search and is within "

@@ -17,6 +17,7 @@ from accelerator_sim.targets import load_target
 from accelerator_sim.validate import find_violations
 from egrl.context_report import lengths, with_caches
 from egrl.decoder_placement import SHARED_KINDS, place_decoder
+from egrl.placement import place
 from egrl.placers.base import Budget
 from graph_ir.errors import InputError, UnmetRequirementError
 from graph_ir.kv.layout import HeadGroup, KvLayout, full_layout
@@ -92,6 +93,21 @@ def test_the_better_order_is_taken(graphs):
     objective = token + 4.0 * prompt / CHUNK
     for other in (token_only, prompt_only):
         assert objective <= other[0] + 4.0 * other[1] / CHUNK
+
+
+def test_the_report_says_what_sharing_homes_costs(graphs):
+    decode, prefill = (problem_of(model) for model in graphs)
+    placed = place_decoder(decode, prefill, "acts-first", BUDGET, 0)
+    second = placed.prefill if placed.first == "decode" else placed.decode
+    first = placed.decode if placed.first == "decode" else placed.prefill
+    problem = prefill if placed.first == "decode" else decode
+    alone_s = place(problem, "acts-first", BUDGET, 0).report.latency_s
+    assert second.report.alone_s == alone_s
+    assert first.report.alone_s is None
+    assert "shared homes" not in report_text(first.report)
+    text = report_text(second.report)
+    assert f"({second.report.latency_s / alone_s:.2f}x)" in text
+    assert max(len(line) for line in text.splitlines()) <= WIDTH
 
 
 def test_pins_of_either_graph_hold(graphs):
