@@ -80,9 +80,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-o", "--out", type=Path, default=SHIPPED, help="policy to write")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--problems", type=int, default=1000, help="default: 1000")
-    parser.add_argument("--steps", type=int, default=4000, help="default: 4000")
+    parser.add_argument("--steps", type=int, default=3000, help="default: 3000")
     parser.add_argument("--least-ops", type=int, default=20)
-    parser.add_argument("--most-ops", type=int, default=300)
+    parser.add_argument("--most-ops", type=int, default=5000)
     parser.add_argument("--jobs", type=int, default=2, help="processes that draw problems")
     parser.add_argument("--edges", choices=("all", "none"), default="all", help="none: a control")
     parser.add_argument(

@@ -40,6 +40,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         imitation: weight of the loss that imitates solutions.
         regret: weight of the loss against own samples.
         samples: placements that regret is estimated from.
+        often: ops up to which an exercise is in every epoch; a larger one is in so many fewer of
+            them as it takes longer, or the largest tenth would take half of the time.
         seed: of everything.
     """
 
@@ -52,6 +54,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imitation: float = 0.3
     regret: float = 0.1
     samples: int = 32
+    often: int = 1000
     seed: int = 0
 
 
@@ -99,8 +102,8 @@ class Training:
         self.adam.zero_grad()
         losses, short = [], []
         for _ in range(config.batch):
-            if not self.order:
-                self.order = self.rng.permutation(len(self.exercises)).tolist()
+            while not self.order:
+                self.order = epoch(self.exercises, self.config.often, self.rng)
             exercise = self.exercises[self.order.pop()]
             loss, policy_log = self._loss(exercise)
             if not bool(torch.isfinite(loss)):
@@ -179,6 +182,14 @@ class Training:
         state = json.loads(facts["state"])
         self.step, self.order = state["step"], state["order"]
         self.rng.bit_generator.state = state["rng"]
+
+
+def epoch(exercises: list[Exercise], often: int, rng: np.random.Generator) -> list[int]:
+    """Which exercises an epoch has, in random order; see `TrainingConfig.often`."""
+    order = rng.permutation(len(exercises))
+    ops = np.array([exercises[index].case.problem.op_count for index in order.tolist()])
+    found: list[int] = order[rng.random(len(order)) < often / ops].tolist()
+    return found
 
 
 def policy_of(training: Training) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:

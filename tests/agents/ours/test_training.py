@@ -19,7 +19,7 @@ from egrl.agents.egrl.pool import Exercise, PoolConfig, build_pool
 from egrl.agents.egrl.regret import build_case
 from egrl.agents.egrl.solution import solve
 from egrl.agents.egrl.train_policy import main
-from egrl.agents.egrl.training import Training, TrainingConfig, policy_of
+from egrl.agents.egrl.training import Training, TrainingConfig, epoch, policy_of
 from egrl.generator.accelerators import GROUPS
 from egrl.generator.workloads.registry import FAMILIES
 from graph_ir.errors import EgrlError, InputError
@@ -48,6 +48,21 @@ def test_training_moves_the_policy_towards_solutions(exercises):
     training = Training(config, exercises)
     losses = [training.advance().loss for _ in range(40)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_large_exercises_are_in_fewer_epochs(exercises):
+    ops = [exercise.case.problem.op_count for exercise in exercises]
+    largest = ops.index(max(ops))
+    rng = np.random.default_rng(0)
+    epochs = [epoch(exercises, max(ops) // 2, rng) for _ in range(2000)]
+    assert all(len(set(one)) == len(one) for one in epochs)
+    share = np.mean([largest in one for one in epochs])
+    assert share == pytest.approx((max(ops) // 2) / max(ops), abs=0.05)
+    small = [i for i, count in enumerate(ops) if count <= max(ops) // 2]
+    assert all(i in one for i in small for one in epochs)
+    whole = [epoch(exercises, max(ops), rng) for _ in range(50)]
+    assert all(sorted(one) == list(range(len(ops))) for one in whole)
+    assert len({tuple(one) for one in whole}) > 1
 
 
 def test_resumed_ends_with_the_same_bytes(exercises, tmp_path):
