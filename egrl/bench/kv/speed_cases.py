@@ -67,6 +67,8 @@ VARIANTS: dict[str, Callable[[int], tuple[HeadGroup, ...]]] = {
     "pruned": lambda kv_heads: _groups(kv_heads, 32, 1, WINDOW),
     "full, int8": lambda kv_heads: _groups(kv_heads, 8, kv_heads, WINDOW),
     "pruned, int8": lambda kv_heads: _groups(kv_heads, 8, 1, WINDOW),
+    "full, int4": lambda kv_heads: _groups(kv_heads, 4, kv_heads, WINDOW),
+    "pruned, int4": lambda kv_heads: _groups(kv_heads, 4, 1, WINDOW),
 }
 
 
