@@ -15,7 +15,7 @@ from egrl.kv.walk import Ids
 from graph_ir.compression.method import Runner
 from graph_ir.decoder.decoder import Decoder
 from graph_ir.errors import InputError
-from graph_ir.kv.layout import KvLayout
+from graph_ir.kv.layout import KvLayout, without_idle_windows
 
 MEASURED = 2048
 """Tokens that heads are measured on at most."""
@@ -53,7 +53,7 @@ def plan_layout(
     if method.needs_rotations and (probe is None or probe.rotations is None):
         probe = probe or HeadProbe(echo=(), induction=())
         probe = replace(probe, rotations=measure_rotations(decoder, runner, context))
-    return method.layout(decoder, context, probe)
+    return without_idle_windows(method.layout(decoder, context, probe))
 
 
 def read_text(path: Path, decoder: Decoder) -> Ids:

@@ -165,6 +165,33 @@ def full_layout(context: int, kv_heads: tuple[int, ...], bits: int = 32) -> KvLa
     return KvLayout(context, tuple((group,) for group in groups))
 
 
+def without_idle_windows(layout: KvLayout) -> KvLayout:
+    """The same layout in fewer caches: a window that holds the whole context is none.
+
+    Heads of an attention that then keep everything, in the same bits, share a pair of caches, so
+    that a step for short texts is as fast as one that prunes nothing.
+    """
+    return replace(layout, layers=tuple(_merged(g, layout.context) for g in layout.layers))
+
+
+def _merged(groups: tuple[HeadGroup, ...], context: int) -> tuple[HeadGroup, ...]:
+    merged: list[HeadGroup] = []
+    for group in groups:
+        if group.window and group.sinks + group.window >= context:
+            group = replace(group, window=0, sinks=0, compensation=False)
+        same = [
+            at
+            for at, other in enumerate(merged)
+            if not group.is_fixed and replace(other, heads=group.heads) == group
+        ]
+        if same:
+            heads = sorted((*merged[same[0]].heads, *group.heads))
+            merged[same[0]] = replace(group, heads=tuple(heads))
+        else:
+            merged.append(group)
+    return tuple(merged)
+
+
 def prompt_layout(layout: KvLayout) -> KvLayout:
     """What is kept while a prompt is read of which positions are chosen afterwards: everything."""
     layers = tuple(

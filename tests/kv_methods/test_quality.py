@@ -147,7 +147,7 @@ def test_goals_come_from_the_rows():
     lines = goals(ROWS)
     words = ["met", "open", "short", "short"]
     assert all(f"**{word}**" in line for word, line in zip(words, lines, strict=True))
-    assert "best of 2 measured of 10 is fitted" in lines[1]
+    assert "best of 2 measured of 11 is fitted" in lines[1]
 
 
 def test_the_document_names_what_was_not_measured():

@@ -141,10 +141,11 @@ def section(rows: Rows) -> list[str]:
         "One thread, everything in place, the form for onnxruntime; medians of interleaved runs, "
         "*times full* the median of paired ratios (above 1 is faster). Pruned: one KV head keeps "
         f"everything (of SmolLM2 in every other layer), the others {SINKS} sinks, a ring of "
-        f"{WINDOW} and compensation. A layer is one of {LAYERS} equal ones with random rows, which "
-        "share what a step computes once; contexts beyond 8,192 of SmolLM2's shape mean "
-        "something for speed alone. *Resident* is of a process that decodes with all layers, seen "
-        "from outside.",
+        f"{WINDOW} and compensation; at a context of {WINDOW:,} that drops nothing, and the "
+        f"compiler makes full caches of it. A layer is one of {LAYERS} equal ones with random "
+        "rows, which share what a step computes once; contexts beyond 8,192 of SmolLM2's shape "
+        "mean something for speed alone. *Resident* is of a process that decodes with all "
+        "layers, seen from outside.",
         "",
         *_goals(rows),
         "",

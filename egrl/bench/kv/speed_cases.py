@@ -12,7 +12,7 @@ from egrl.bench.kv.exactness_model import attention_decoder, draw_tables
 from egrl.compression.runner import OnnxRuntimeRunner
 from graph_ir.decoder.decoder import LOGITS, TOKENS, Attention, Decoder
 from graph_ir.decoder.read import read_decoder
-from graph_ir.kv.layout import HeadGroup, KvLayout
+from graph_ir.kv.layout import HeadGroup, KvLayout, without_idle_windows
 from graph_ir.kv.static_body import COUNT, PAST
 from graph_ir.kv.step import step_graph
 from runtime.generation.states import STATES_KEY, parse_states
@@ -98,7 +98,7 @@ def layout_of(decoder: Decoder, variant: str, context: int) -> KvLayout:
         if index % 2 and len(decoder.layers) > LAYERS and groups[-1].window:
             groups = (replace(groups[-1], heads=tuple(range(attention.kv_heads))),)
         layers.append(groups)
-    return KvLayout(context, tuple(layers))
+    return without_idle_windows(KvLayout(context, tuple(layers)))
 
 
 class Bound:
