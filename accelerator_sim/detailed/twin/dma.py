@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 import simpy
 
 from accelerator_sim.detailed.program import Program, Request, Transfer
-from accelerator_sim.detailed.server import PREFETCHES, TRANSFERS
+from accelerator_sim.detailed.twin.server import PREFETCHES, TRANSFERS
 
 Issue = Callable[[int, Request, int, Callable[[], None]], None]
 """Send a request of an op on its way: op, request, requester, what to do when it has arrived."""
