@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from accelerator_sim.accelerator import Accelerator, Home
 from accelerator_sim.detailed.flat import ProgramTables
 from accelerator_sim.detailed.loop.run import run
-from accelerator_sim.detailed.loop.state import BUSY_S, LOST_S, NOW, State, constants_of, new_state
+from accelerator_sim.detailed.loop.state import (
+    BUSY_S,
+    LOST_S,
+    NOW,
+    State,
+    initial_timing,
+    new_state,
+)
 from accelerator_sim.detailed.parameters import DetailedParameters
 from accelerator_sim.detailed.workload_compiler import WorkloadCompiler
 from graph_ir.errors import InputError
@@ -60,10 +67,11 @@ class DetailedModel:
         self._compiler = WorkloadCompiler(workload, accelerator, parameters, addresses)
         self._tensors = workload.tensors
         self._tiers = accelerator.tiers
-        self._constants = constants_of(self._compiler.hardware)
+        self._timing_VF = initial_timing(self._compiler.hardware)
         tensors_of_op = self._compiler.tensors_of_op
         self._tensor_E = np.array([t for tensors in tensors_of_op for t in tensors], np.int64)
-        self._page_E = np.array([p for pages in self._compiler.pages_of_op for p in pages], np.int64)
+        pages_of_op = self._compiler.pages_of_op
+        self._page_E = np.array([p for pages in pages_of_op for p in pages], np.int64)
         ends = np.cumsum([0] + [len(tensors) for tensors in tensors_of_op])
         self._first_row_N = ends[:-1]
         self._tables = ProgramTables()
@@ -93,18 +101,13 @@ class DetailedModel:
             raise InputError(
                 f"homes: expected one for each of {len(self._tensors)} tensors, got {len(homes)}"
             )
-        numbers = []
-        for tensor, home in zip(self._tensors, homes, strict=True):
-            if home not in self._homes:
-                self._check(tensor.name, home)
-                self._homes[home] = len(self._homes)
-            numbers.append(self._homes[home])
+        numbers = [self._number(home, index) for index, home in enumerate(homes)]
         state = self._run(np.array(numbers, np.uint16))
         return DetailedResult(
-            float(state.clock_F[NOW]),
+            float(state.value_F[NOW]),
             tuple(state.op_end_N.tolist()),
-            tuple(state.clock_VF[:, BUSY_S].tolist()),
-            tuple(state.clock_VF[:, LOST_S].tolist()),
+            tuple(state.timing_VF[:, BUSY_S].tolist()),
+            tuple(state.timing_VF[:, LOST_S].tolist()),
         )
 
     def latencies(self, homes_H: Sequence[Home], homes_PT: NDArray[np.int8]) -> NDArray[np.float64]:
@@ -117,10 +120,17 @@ class DetailedModel:
         Raises:
             InputError: see `simulate`.
         """
-        latency_P = np.empty(len(homes_PT))
-        for index, homes_T in enumerate(homes_PT.tolist()):
-            latency_P[index] = self.simulate([homes_H[home] for home in homes_T]).latency_s
-        return latency_P
+        if homes_PT.shape[1] != len(self._tensors):
+            raise InputError(
+                f"homes: expected one for each of {len(self._tensors)} tensors, "
+                f"got {homes_PT.shape[1]}"
+            )
+        used_H, first_H = np.unique(homes_PT, return_index=True)
+        number_H = np.zeros(len(homes_H), np.uint16)
+        for home, first in zip(used_H.tolist(), first_H.tolist(), strict=True):
+            number_H[home] = self._number(homes_H[home], first % len(self._tensors))
+        states = (self._run(number_H[homes_T]) for homes_T in homes_PT)
+        return np.array([state.value_F[NOW] for state in states], np.float64)
 
     def _run(self, number_T: NDArray[np.uint16]) -> State:
         """The state after one inference.
@@ -134,8 +144,11 @@ class DetailedModel:
             rows = [self._program(op, keys) for op in range(len(rows))]
         program_N = np.array(rows, np.int64)
         programs = self._tables.arrays
-        state = new_state(self._constants, programs, program_N, self._page_E, self._first_row_N)
-        if not run(self._constants, programs, state):
+        state = new_state(
+            self._compiler.hardware, self._timing_VF, programs, program_N,
+            self._page_E, self._first_row_N,
+        )  # fmt: skip
+        if not run(programs, state):
             raise RuntimeError("the detailed model came to a halt: nothing left to happen")
         return state
 
@@ -150,7 +163,15 @@ class DetailedModel:
             row = programs[key] = self._tables.add(self._compiler.compile(op, homes))
         return row
 
-    def _check(self, name: str, home: Home) -> None:
+    def _number(self, home: Home, tensor: int) -> int:
+        """Of a home, and of no other; a new one is checked."""
+        number = self._homes.get(home)
+        if number is None:
+            self._check(home, self._tensors[tensor].name)
+            number = self._homes[home] = len(self._homes)
+        return number
+
+    def _check(self, home: Home, name: str) -> None:
         tiers = self._tiers
         if not 0 <= home.tier < len(tiers):
             raise InputError(

@@ -5,17 +5,17 @@ through what the running op still misses. Both stop where there is no room, reme
 and go on from there when an event resumes them.
 """
 
-from accelerator_sim.compiled import compiled
+from accelerator_sim.compiled import compiled_part
 from accelerator_sim.detailed.flat import (
     EARLY,
     FILL,
     FIRST_TRANSFER,
-    TRANSFERS,
+    RING_BYTES,
+    TRANSFER_COUNT,
     Programs,
 )
-from accelerator_sim.detailed.loop import servers
-from accelerator_sim.detailed.loop.events import SERVE, start
-from accelerator_sim.detailed.loop.requests import PREFETCHED, TRANSFERRED, issue
+from accelerator_sim.detailed.loop.events import Event, start
+from accelerator_sim.detailed.loop.requests import issue
 from accelerator_sim.detailed.loop.signals import wake_prefetcher
 from accelerator_sim.detailed.loop.state import (
     DMA_DEPTH,
@@ -33,65 +33,64 @@ from accelerator_sim.detailed.loop.state import (
     SERVE_WAITED,
     SLICE_BYTES,
     WINDOW,
-    Constants,
     State,
 )
 
 EPSILON_BYTES = 1e-6
 
 
-@compiled
+@compiled_part
 def begin(p: Programs, s: State, op: int) -> None:
     """An op begins: what it needs and has not been asked for is asked for now."""
     s.counter_F[RUNNING] = op
     issued = s.op_NF[op, ISSUED]
     s.op_NF[op, ISSUED_EARLY] = issued
-    if issued < p.program_PF[s.op_NF[op, PROGRAM], TRANSFERS]:
+    if issued < p.row_XF[s.op_NF[op, PROGRAM], TRANSFER_COUNT]:
         s.counter_F[SERVE_NUMBER] = issued
-        start(s, SERVE)
+        start(s, Event.SERVE)
     wake_prefetcher(s)
 
 
-@compiled
-def prefetch(c: Constants, p: Programs, s: State) -> None:
+@compiled_part
+def prefetch(p: Programs, s: State) -> None:
     """Send transfers of ops to come while ring, engine and distance allow it."""
     op, number = s.counter_F[PREFETCH_OP], s.counter_F[PREFETCH_NUMBER]
     while op < s.op_NF.shape[0]:
         program = s.op_NF[op, PROGRAM]
-        early, first = p.program_PF[program, EARLY], p.program_PF[program, FIRST_TRANSFER]
+        early, first = p.row_XF[program, EARLY], p.row_XF[program, FIRST_TRANSFER]
         while number < early and s.counter_F[RUNNING] < op:
-            size = p.ring_bytes_D[first + number]
+            size = p.value_XF[first + number, RING_BYTES]
             if (
-                op > s.counter_F[RUNNING] + c.limit_F[PREFETCH_OPS]
-                or s.counter_F[IN_FLIGHT] >= c.limit_F[DMA_DEPTH]
-                or s.clock_F[ROOM] < size - EPSILON_BYTES
+                op > s.counter_F[RUNNING] + s.counter_F[PREFETCH_OPS]
+                or s.counter_F[IN_FLIGHT] >= s.counter_F[DMA_DEPTH]
+                or s.value_F[ROOM] < size - EPSILON_BYTES
             ):
                 s.counter_F[PREFETCH_OP] = op
                 s.counter_F[PREFETCH_NUMBER] = number
                 s.counter_F[PREFETCH_WAITED] = 1
                 return
-            s.clock_F[ROOM] -= size
+            s.value_F[ROOM] -= size
             s.counter_F[IN_FLIGHT] += 1
             s.op_NF[op, ISSUED] = number + 1
-            fill = p.transfer_DF[first + number, FILL]
-            issue(c, p, s, op, fill, servers.PREFETCHES, PREFETCHED, number)
+            fill = p.row_XF[first + number, FILL]
+            issue(p, s, op, fill, number)
             number += 1
         op, number = op + 1, 0
 
 
-@compiled
-def serve(c: Constants, p: Programs, s: State) -> None:
+@compiled_part
+def serve(p: Programs, s: State) -> None:
     """Send the running op's transfers while its slices of the ring allow it."""
     op = s.counter_F[RUNNING]
     program = s.op_NF[op, PROGRAM]
-    first = p.program_PF[program, FIRST_TRANSFER]
-    for number in range(s.counter_F[SERVE_NUMBER], p.program_PF[program, TRANSFERS]):
-        needed = min(p.ring_bytes_D[first + number], c.constant_F[SLICE_BYTES])
-        if s.clock_F[WINDOW] < needed - EPSILON_BYTES:
+    first = p.row_XF[program, FIRST_TRANSFER]
+    for number in range(s.counter_F[SERVE_NUMBER], p.row_XF[program, TRANSFER_COUNT]):
+        needed = min(p.value_XF[first + number, RING_BYTES], s.value_F[SLICE_BYTES])
+        if s.value_F[WINDOW] < needed - EPSILON_BYTES:
             s.counter_F[SERVE_NUMBER] = number
             s.counter_F[SERVE_WAITED] = 1
             return
-        s.clock_F[WINDOW] -= needed
+        s.value_F[WINDOW] -= needed
         s.op_NF[op, ISSUED] = number + 1
-        fill = p.transfer_DF[first + number, FILL]
-        issue(c, p, s, op, fill, servers.TRANSFERS, TRANSFERRED, number)
+        fill = p.row_XF[first + number, FILL]
+        issue(p, s, op, fill, number)

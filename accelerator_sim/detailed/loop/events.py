@@ -1,6 +1,8 @@
 """The queue of events: a binary heap ordered by time, then priority, then order of scheduling."""
 
-from accelerator_sim.compiled import compiled
+from enum import IntEnum
+
+from accelerator_sim.compiled import compiled_part
 from accelerator_sim.detailed.loop.state import (
     ARGUMENT,
     EVENTS,
@@ -11,33 +13,51 @@ from accelerator_sim.detailed.loop.state import (
     State,
 )
 
-MACHINE, LOAD, DRAINING, COMPUTE, SLOT, STORE, PREFETCH, SERVE, SERVED, ANSWERED, END = range(11)
-"""Kinds of events. The first four, `PREFETCH` and `SERVE` resume a state machine; `SLOT` resumes
-those that wait for a tile slot (its argument); `STORE` writes the results of a step; `SERVED` ends a
-server's job; `ANSWERED` is a request's arrival after its latency; `END` ends the simulation."""
+
+class Event(IntEnum):
+    """Kinds of events; an enumeration, since numba compiles anew for every literal argument."""
+
+    MACHINE = 0
+    """Resumes a state machine, as do the next five."""
+    LOAD = 1
+    DRAIN = 2
+    COMPUTE = 3
+    PREFETCH = 4
+    SERVE = 5
+    SLOT = 6
+    """Resumes those that wait for a tile slot (its argument)."""
+    STORE = 7
+    """Writes the results of a step (its argument)."""
+    SERVED = 8
+    """Ends the job of a server (its argument)."""
+    ANSWERED = 9
+    """A request (its argument) arrives after its latency."""
+    END = 10
+    """Ends the simulation."""
+
 
 URGENT = 1 << 62
 """What a state machine's first step precedes others of the same time by."""
 
 
-@compiled
+@compiled_part
 def schedule(s: State, delay_s: float, kind: int, argument: int) -> int:
     """Let something happen later, or now but after all that was scheduled for now; its order."""
     order = s.counter_F[ORDER]
     s.counter_F[ORDER] = order + 1
-    _push(s, s.clock_F[NOW] + delay_s, order, kind, argument)
+    _push(s, s.value_F[NOW] + delay_s, order, kind, argument)
     return int(order)
 
 
-@compiled
+@compiled_part
 def start(s: State, kind: int) -> None:
     """Let a state machine begin now, before all else that was scheduled for now but beginnings."""
     order = s.counter_F[ORDER]
     s.counter_F[ORDER] = order + 1
-    _push(s, s.clock_F[NOW], order - URGENT, kind, 0)
+    _push(s, s.value_F[NOW], order - URGENT, kind, 0)
 
 
-@compiled
+@compiled_part
 def _push(s: State, time_s: float, order: int, kind: int, argument: int) -> None:
     time_Q, queue_QF = s.time_Q, s.queue_QF
     place = s.counter_F[EVENTS]
@@ -58,12 +78,12 @@ def _push(s: State, time_s: float, order: int, kind: int, argument: int) -> None
     queue_QF[place, ARGUMENT] = argument
 
 
-@compiled
+@compiled_part
 def take(s: State) -> tuple[int, int, int]:
     """Remove the first event, whose time it is now: its order, kind and argument."""
     time_Q, queue_QF = s.time_Q, s.queue_QF
     found = (queue_QF[0, QUEUE_ORDER], queue_QF[0, KIND], queue_QF[0, ARGUMENT])
-    s.clock_F[NOW] = time_Q[0]
+    s.value_F[NOW] = time_Q[0]
     count = s.counter_F[EVENTS] - 1
     s.counter_F[EVENTS] = count
     time_s, order = time_Q[count], queue_QF[count, QUEUE_ORDER]
@@ -86,12 +106,12 @@ def take(s: State) -> tuple[int, int, int]:
     return found
 
 
-@compiled
+@compiled_part
 def _before(time_s: float, order: int, other_s: float, other_order: int) -> bool:
     return time_s < other_s or (time_s == other_s and order < other_order)
 
 
-@compiled
+@compiled_part
 def _move(s: State, source: int, target: int) -> None:
     s.time_Q[target] = s.time_Q[source]
     for column in range(3):

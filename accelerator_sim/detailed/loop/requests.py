@@ -1,20 +1,29 @@
 """Requests on their way: to all their servers at once, answered when the slowest has."""
 
-from accelerator_sim.compiled import compiled
+from accelerator_sim.compiled import compiled_part
 from accelerator_sim.detailed.flat import (
+    ANSWER,
+    DRAINED,
     END_HOP,
     FIRST_HOP,
     FIRST_TRANSFER,
+    LATENCY_S,
+    LOADED,
     OPERAND,
     PAGE,
+    PREFETCHES,
+    REQUESTER,
+    SECONDS,
+    SERVER,
     STEP,
+    STORED,
     Programs,
 )
-from accelerator_sim.detailed.loop.events import ANSWERED, schedule
+from accelerator_sim.detailed.loop.events import Event, schedule
 from accelerator_sim.detailed.loop.servers import submit
 from accelerator_sim.detailed.loop.signals import arrived, filled, finished, released
 from accelerator_sim.detailed.loop.state import (
-    ANSWER,
+    ASKED_BY,
     FIRST_PAGE,
     FULL_PAGE,
     JOBS,
@@ -23,81 +32,71 @@ from accelerator_sim.detailed.loop.state import (
     PROGRAM,
     REMAINING,
     REQUEST,
-    REQUESTER,
+    RUNNING,
     SENT,
     SENT_AS,
-    Constants,
     State,
 )
 
-LOADED, DRAINED, STORED, TRANSFERRED, PREFETCHED = range(5)
-"""What an answer means."""
 
-
-@compiled
-def issue(
-    c: Constants, p: Programs, s: State,
-    op: int, request: int, requester: int, answer: int, number: int,
-) -> None:  # fmt: skip
+@compiled_part
+def issue(p: Programs, s: State, op: int, request: int, number: int) -> None:
     """Send a request.
 
     Args:
-        c: the hardware.
         p: all programs.
         s: of the simulation.
         op: that it belongs to.
         request: its row in the program tables.
-        requester: who asks the servers.
-        answer: what to do when it has been served.
-        number: the step (`LOADED`) or transfer that it belongs to.
+        number: the step or transfer that it belongs to.
     """
     sent = s.counter_F[SENT]
     s.counter_F[SENT] = sent + 1
-    first, end = p.request_RF[request, FIRST_HOP], p.request_RF[request, END_HOP]
-    first_page = s.page_E[s.op_NF[op, FIRST_PAGE] + p.request_RF[request, OPERAND]]
+    first, end = p.row_XF[request, FIRST_HOP], p.row_XF[request, END_HOP]
+    first_page = s.page_E[s.op_NF[op, FIRST_PAGE] + p.row_XF[request, OPERAND]]
     s.sent_RF[sent, REMAINING] = end - first
     s.sent_RF[sent, REQUEST] = request
-    s.sent_RF[sent, REQUESTER] = requester
-    s.sent_RF[sent, ANSWER] = answer
+    early = op != s.counter_F[RUNNING]
+    s.sent_RF[sent, ASKED_BY] = PREFETCHES if early else p.row_XF[request, REQUESTER]
     s.sent_RF[sent, OP] = op
     s.sent_RF[sent, NUMBER] = number
-    s.sent_RF[sent, FULL_PAGE] = first_page + p.request_RF[request, PAGE]
+    s.sent_RF[sent, FULL_PAGE] = first_page + p.row_XF[request, PAGE]
     if first == end:
-        served(c, p, s, sent)
+        served(p, s, sent)
         return
     for hop in range(first, end):
         job = s.counter_F[JOBS]
         s.counter_F[JOBS] = job + 1
         s.job_JF[job, SENT_AS] = sent
-        s.seconds_J[job] = p.seconds_H[hop]
-        submit(c, p, s, p.server_H[hop], job)
+        s.seconds_J[job] = p.value_XF[hop, SECONDS]
+        submit(p, s, p.row_XF[hop, SERVER], job)
 
 
-@compiled
-def served(c: Constants, p: Programs, s: State, sent: int) -> None:
+@compiled_part
+def served(p: Programs, s: State, sent: int) -> None:
     """One of a request's servers is done; after the last one its latency passes."""
     s.sent_RF[sent, REMAINING] -= 1
     if s.sent_RF[sent, REMAINING] > 0:
         return
-    latency_s = p.latency_R[s.sent_RF[sent, REQUEST]]
+    latency_s = p.value_XF[s.sent_RF[sent, REQUEST], LATENCY_S]
     if latency_s > 0.0:
-        schedule(s, latency_s, ANSWERED, sent)
+        schedule(s, latency_s, Event.ANSWERED, sent)
     else:
-        answered(c, p, s, sent)
+        answered(p, s, sent)
 
 
-@compiled
-def answered(c: Constants, p: Programs, s: State, sent: int) -> None:
+@compiled_part
+def answered(p: Programs, s: State, sent: int) -> None:
     """A request's last byte has arrived."""
-    answer = s.sent_RF[sent, ANSWER]
+    answer = p.row_XF[s.sent_RF[sent, REQUEST], ANSWER]
     op, number = s.sent_RF[sent, OP], s.sent_RF[sent, NUMBER]
     if answer == LOADED:
         arrived(s, number)
     elif answer == DRAINED:
-        released(c, p, s, op, number)
-        first = p.program_PF[s.op_NF[op, PROGRAM], FIRST_TRANSFER]
-        arrived(s, p.transfer_DF[first + number, STEP])
+        released(p, s, op, number)
+        first = p.row_XF[s.op_NF[op, PROGRAM], FIRST_TRANSFER]
+        arrived(s, p.row_XF[first + number, STEP])
     elif answer == STORED:
         finished(s)
     else:
-        filled(s, op, number, answer == PREFETCHED)
+        filled(s, op, number, s.sent_RF[sent, ASKED_BY] == PREFETCHES)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Generator, Sequence
 
 import simpy
 
-from accelerator_sim.detailed.twin.dma import Dma
 from accelerator_sim.detailed.program import Program, Request
+from accelerator_sim.detailed.twin.dma import Dma
 from accelerator_sim.detailed.twin.server import LOADS, STORES, Job, Server
 
 
