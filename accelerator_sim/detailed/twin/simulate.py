@@ -1,51 +1,34 @@
-"""One placement through the twin of the compiled loop."""
+"""One inference through the twin of the compiled loop."""
 
 from collections.abc import Sequence
 
 import simpy
 
-from accelerator_sim.accelerator import Accelerator, Home
-from accelerator_sim.detailed.model import DEFAULTS, DetailedResult
-from accelerator_sim.detailed.parameters import DetailedParameters
+from accelerator_sim.detailed.hardware import Hardware
+from accelerator_sim.detailed.model import DetailedResult
+from accelerator_sim.detailed.program import Program
 from accelerator_sim.detailed.twin.dma import Dma
 from accelerator_sim.detailed.twin.machine import Machine
 from accelerator_sim.detailed.twin.server import Server
-from accelerator_sim.detailed.workload_compiler import WorkloadCompiler
-from graph_ir.workload import Workload
 
 
 def simulate_with_twin(
-    workload: Workload,
-    accelerator: Accelerator,
-    homes: Sequence[Home],
-    parameters: DetailedParameters = DEFAULTS,
-    addresses: Sequence[int] | None = None,
+    hardware: Hardware, programs: Sequence[Program], pages_of_op: Sequence[Sequence[int]]
 ) -> DetailedResult:
-    """What `simulate_detailed` computes, slowly; homes are not checked.
+    """What the compiled loop computes, slowly.
 
     Args:
-        workload: ops and tensors.
-        accelerator: the target.
-        homes: one for each tensor.
-        parameters: of the model.
-        addresses: see `DetailedModel`.
-
-    Raises:
-        InputError: see `WorkloadCompiler`.
+        hardware: that the programs run on.
+        programs: one for each op.
+        pages_of_op: first page of each operand's tensor.
     """
-    compiler = WorkloadCompiler(workload, accelerator, parameters, addresses)
-    hardware = compiler.hardware
-    programs = [
-        compiler.compile(op, [homes[t] for t in tensors])
-        for op, tensors in enumerate(compiler.tensors_of_op)
-    ]
     env = simpy.Environment()
     servers = [
         Server(env, rate, timing, hardware.fair)
         for rate, timing in zip(hardware.bytes_per_s, hardware.timings, strict=True)
     ]
     machine = Machine(
-        env, programs, compiler.pages_of_op, servers,
+        env, programs, pages_of_op, servers,
         hardware.launch_s, hardware.barrier_s, hardware.tile_slots,
     )  # fmt: skip
     dma = Dma(
