@@ -85,8 +85,8 @@ class Draws:
         return Transfer(self.request(number), self.request(number), size, step)
 
     def program(self) -> Program:
-        steps = 1 + self.upto(4)
-        needed = sorted(self.upto(steps - 1) for _ in range(self.upto(6)))
+        steps = 1 + self.upto(7)
+        needed = sorted(self.upto(steps - 1) for _ in range(self.upto(10)))
         units = 1 + self.upto(1)
         return Program(
             tuple(tuple(self.request(s) for _ in range(self.upto(2))) for s in range(steps)),
