@@ -46,8 +46,7 @@ def compiled_part(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - as abo
     """Like `compiled`, for a part of one function that is called millions of times a second.
 
     It becomes part of every caller's machine code, and leaves it to them to hold the arrays that it
-    is given: handing a dozen of them on and counting references takes ten times as long as what
-    such a part does.
+    is given: handing a dozen of them on and counting references takes longer than such a part does.
 
     Args:
         function: of numbers, arrays and named tuples of them; numba refuses one that makes arrays.

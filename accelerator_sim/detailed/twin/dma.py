@@ -2,7 +2,7 @@
 
 Two slices of the ring serve the running op, in its order of use. The rest belongs to prefetches:
 a queue of descriptors, first in, first out, at most `prefetch_ops` ahead of the running op. What a
-prefetch did not bring in before its op began is read while the op runs.
+prefetch did not bring in before its op began is read while the op runs. The twin of `loop/dma.py`.
 """
 
 from collections.abc import Callable, Generator, Sequence

@@ -1,4 +1,7 @@
-"""One inference on the simulated hardware: ops in order, each tile by tile."""
+"""One inference on the simulated hardware: ops in order, each tile by tile.
+
+The twin of `loop/run.py`, `loop/execution.py` and `loop/requests.py`.
+"""
 
 from collections.abc import Callable, Generator, Sequence
 
