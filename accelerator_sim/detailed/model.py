@@ -1,20 +1,24 @@
 """The detailed model of a workload on an accelerator, and what it answers for a placement."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import simpy
+import numpy as np
+from numpy.typing import NDArray
 
 from accelerator_sim.accelerator import Accelerator, Home
-from accelerator_sim.detailed.cases import cases_of
-from accelerator_sim.detailed.compiler import Candidate, candidates_of, compile_op
-from accelerator_sim.detailed.dma import Dma
-from accelerator_sim.detailed.machine import Machine
-from accelerator_sim.detailed.parameters import IDEAL_MEMORY, DetailedParameters, MemoryTiming
-from accelerator_sim.detailed.program import Program
-from accelerator_sim.detailed.server import Server
-from accelerator_sim.detailed.sharing import servers_of
+from accelerator_sim.detailed.flat import ProgramTables
+from accelerator_sim.detailed.loop.run import run
+from accelerator_sim.detailed.loop.state import (
+    BUSY_S,
+    LOST_S,
+    NOW,
+    State,
+    initial_timing,
+    new_state,
+)
+from accelerator_sim.detailed.parameters import DetailedParameters
+from accelerator_sim.detailed.workload_compiler import WorkloadCompiler
 from graph_ir.errors import InputError
 from graph_ir.workload import Workload
 
@@ -60,23 +64,28 @@ class DetailedModel:
         Raises:
             InputError: the number of addresses is not that of the tensors.
         """
-        if addresses is not None and len(addresses) != len(workload.tensors):
-            raise InputError(
-                f"addresses: expected one for each of {len(workload.tensors)} tensors, "
-                f"got {len(addresses)}"
+        self._compiler = WorkloadCompiler(workload, accelerator, parameters, addresses)
+        self._tensors = workload.tensors
+        self._tiers = accelerator.tiers
+        self._timing_VF = initial_timing(self._compiler.hardware)
+        tensors_of_op = self._compiler.tensors_of_op
+        self._tensor_E = np.array([t for tensors in tensors_of_op for t in tensors], np.int64)
+        pages_of_op = self._compiler.pages_of_op
+        self._page_E = np.array([p for pages in pages_of_op for p in pages], np.int64)
+        ends = np.cumsum([0] + [len(tensors) for tensors in tensors_of_op])
+        self._first_row_N = ends[:-1]
+        self._tables = ProgramTables()
+        # Homes that were met, by number; and, for each shape of ops, its programs by the bytes of
+        # its operands' numbers.
+        self._homes: dict[Home, int] = {}
+        self._programs: dict[int, dict[bytes, int]] = {}
+        size = np.dtype(np.uint16).itemsize
+        self._lookups = [
+            (self._programs.setdefault(shape, {}), size * int(first), size * int(end))
+            for shape, first, end in zip(
+                self._compiler.shape_of_op, ends[:-1], ends[1:], strict=True
             )
-        self._workload = workload
-        self._accelerator = accelerator
-        self._parameters = parameters
-        self._servers = servers_of(accelerator)
-        self._cases = cases_of(workload, accelerator)
-        self._tensors_of_op = [[o.tensor for o in op.operands] for op in workload.ops]
-        shapes: dict[tuple[object, ...], int] = {}
-        self._shape_of_op = [shapes.setdefault(c.signature, len(shapes)) for c in self._cases]
-        pages = _pages(workload, parameters, addresses)
-        self._pages_of_ops = [[pages[t] for t in tensors] for tensors in self._tensors_of_op]
-        self._candidates: dict[int, tuple[Candidate, ...]] = {}
-        self._programs: dict[tuple[object, ...], Program] = {}
+        ]
 
     def simulate(self, homes: Sequence[Home]) -> DetailedResult:
         """One inference.
@@ -88,90 +97,91 @@ class DetailedModel:
             InputError: the number of homes is not that of the tensors, one is of no tier, or the
                 target has no rate for what an op computes.
         """
-        self._check(homes)
-        programs = [self._program(index, homes) for index in range(len(self._cases))]
-        parameters, accelerator = self._parameters, self._accelerator
-        env = simpy.Environment()
-        servers = [
-            Server(env, rate, self._timing(index), parameters.arbitration == "round-robin")
-            for index, rate in enumerate(self._servers.bytes_per_s)
-        ]
-        cores = accelerator.core_count
-        barrier_s = parameters.barrier_cycles * (cores - 1).bit_length()
-        machine = Machine(
-            env,
-            programs,
-            self._pages_of_ops,
-            servers,
-            accelerator.launch_overhead_s.value,
-            barrier_s / accelerator.clock_hz.value,
-            parameters.tile_slots,
-        )
-        streaming = accelerator.streaming
-        dma = Dma(
-            env,
-            programs,
-            machine.issue,
-            float(streaming.slice_bytes),
-            float(streaming.staging_bytes),
-            streaming.prefetch_ops,
-            parameters.dma_depth,
-        )
-        env.run(until=env.process(machine.run(dma)))
-        return DetailedResult(
-            float(env.now),
-            tuple(machine.op_end_s),
-            tuple(server.busy_s for server in servers),
-            tuple(server.lost_s for server in servers),
-        )
-
-    def _check(self, homes: Sequence[Home]) -> None:
-        if len(homes) != len(self._workload.tensors):
+        if len(homes) != len(self._tensors):
             raise InputError(
-                f"homes: expected one for each of {len(self._workload.tensors)} tensors, "
-                f"got {len(homes)}"
+                f"homes: expected one for each of {len(self._tensors)} tensors, got {len(homes)}"
             )
-        tiers = self._accelerator.tiers
-        for tensor, home in zip(self._workload.tensors, homes, strict=True):
-            if not 0 <= home.tier < len(tiers):
-                raise InputError(
-                    f"tensor {tensor.name}: expected a tier from 0 to {len(tiers) - 1}, "
-                    f"got {home.tier}"
-                )
-            if (home.mode == "shared") is not (tiers[home.tier].scope == "shared"):
-                raise InputError(
-                    f"tensor {tensor.name}: {tiers[home.tier].name} is "
-                    f"{tiers[home.tier].scope}, got mode {home.mode}"
-                )
-
-    def _program(self, index: int, homes: Sequence[Home]) -> Program:
-        operand_homes = tuple(homes[t] for t in self._tensors_of_op[index])
-        key = (self._shape_of_op[index], operand_homes)
-        program = self._programs.get(key)
-        if program is None:
-            case, parameters, servers = self._cases[index], self._parameters, self._servers
-            shape = self._shape_of_op[index]
-            if shape not in self._candidates:
-                self._candidates[shape] = candidates_of(case, self._accelerator, parameters)
-            program = compile_op(
-                case, self._candidates[shape], operand_homes,
-                self._accelerator, servers, parameters,
-            )  # fmt: skip
-            self._programs[key] = program
-        return program
-
-    def _timing(self, server: int) -> MemoryTiming:
-        """Links are ideal; the outermost of several tiers is the DRAM."""
-        servers = self._servers
-        tiers = [server] if server < servers.tier_count else []
-        tiers += [t for t, s in enumerate(servers.write_server) if s == server]
-        if not tiers:
-            return IDEAL_MEMORY
-        return (
-            self._parameters.outer
-            if tiers[0] == 0 < servers.tier_count - 1
-            else self._parameters.inner
+        numbers = [self._number(home, index) for index, home in enumerate(homes)]
+        state = self._run(np.array(numbers, np.uint16))
+        return DetailedResult(
+            float(state.value_F[NOW]),
+            tuple(state.op_end_N.tolist()),
+            tuple(state.timing_VF[:, BUSY_S].tolist()),
+            tuple(state.timing_VF[:, LOST_S].tolist()),
         )
+
+    def latencies(self, homes_H: Sequence[Home], homes_PT: NDArray[np.int8]) -> NDArray[np.float64]:
+        """Latencies of many placements, in seconds.
+
+        Args:
+            homes_H: that the placements choose from.
+            homes_PT: for each placement and tensor, which of them.
+
+        Raises:
+            InputError: see `simulate`.
+        """
+        if homes_PT.shape[1] != len(self._tensors):
+            raise InputError(
+                f"homes: expected one for each of {len(self._tensors)} tensors, "
+                f"got {homes_PT.shape[1]}"
+            )
+        used_H, first_H = np.unique(homes_PT, return_index=True)
+        number_H = np.zeros(len(homes_H), np.uint16)
+        for home, first in zip(used_H.tolist(), first_H.tolist(), strict=True):
+            number_H[home] = self._number(homes_H[home], first % len(self._tensors))
+        states = (self._run(number_H[homes_T]) for homes_T in homes_PT)
+        return np.array([state.value_F[NOW] for state in states], np.float64)
+
+    def _run(self, number_T: NDArray[np.uint16]) -> State:
+        """The state after one inference.
+
+        Args:
+            number_T: of the tensors' homes.
+        """
+        keys = number_T[self._tensor_E].tobytes()
+        rows = [programs.get(keys[first:end], -1) for programs, first, end in self._lookups]
+        if -1 in rows:
+            rows = [self._program(op, keys) for op in range(len(rows))]
+        program_N = np.array(rows, np.int64)
+        programs = self._tables.arrays
+        state = new_state(
+            self._compiler.hardware, self._timing_VF, programs, program_N,
+            self._page_E, self._first_row_N,
+        )  # fmt: skip
+        if not run(programs, state):
+            raise RuntimeError("the detailed model came to a halt: nothing left to happen")
+        return state
+
+    def _program(self, op: int, keys: bytes) -> int:
+        """The row of an op's program, compiled where it was not met before."""
+        programs, first, end = self._lookups[op]
+        key = keys[first:end]
+        row = programs.get(key)
+        if row is None:
+            known = list(self._homes)
+            homes = [known[number] for number in np.frombuffer(key, np.uint16)]
+            row = programs[key] = self._tables.add(self._compiler.compile(op, homes))
+        return row
+
+    def _number(self, home: Home, tensor: int) -> int:
+        """Of a home, and of no other; a new one is checked."""
+        number = self._homes.get(home)
+        if number is None:
+            self._check(home, self._tensors[tensor].name)
+            number = self._homes[home] = len(self._homes)
+        return number
+
+    def _check(self, home: Home, name: str) -> None:
+        tiers = self._tiers
+        if not 0 <= home.tier < len(tiers):
+            raise InputError(
+                f"tensor {name}: expected a tier from 0 to {len(tiers) - 1}, got {home.tier}"
+            )
+        if (home.mode == "shared") is not (tiers[home.tier].scope == "shared"):
+            raise InputError(
+                f"tensor {name}: {tiers[home.tier].name} is "
+                f"{tiers[home.tier].scope}, got mode {home.mode}"
+            )
 
 
 def simulate_detailed(
@@ -194,11 +204,3 @@ def simulate_detailed(
         InputError: see `DetailedModel` and its `simulate`.
     """
     return DetailedModel(workload, accelerator, parameters, addresses).simulate(homes)
-
-
-def _pages(
-    workload: Workload, parameters: DetailedParameters, addresses: Sequence[int] | None
-) -> list[int]:
-    if addresses is not None:
-        return [address // parameters.outer.row_bytes for address in addresses]
-    return [zlib.crc32(f"{parameters.seed}/{tensor.name}".encode()) for tensor in workload.tensors]

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from types import TracebackType
 
@@ -15,8 +16,8 @@ from graph_ir.workload import Workload
 
 DEFAULTS = DetailedParameters()
 
-_worker_models: list[DetailedModel] = []
-"""The model of this process, where it is a worker."""
+_worker_models: list[tuple[DetailedModel, Sequence[Home]]] = []
+"""The model of this process, where it is a worker, and the homes that placements choose from."""
 
 
 class DetailedEvaluator:
@@ -39,21 +40,18 @@ class DetailedEvaluator:
             parameters: of the model.
             processes: at most so many simulate at once; the results are the same.
         """
-        self._problem = problem
-        self._arguments = (problem.workload, problem.accelerator, parameters)
+        self._homes = problem.homes
+        self._model_arguments = (problem.workload, problem.accelerator, parameters)
         self._processes = processes
-        self._model = DetailedModel(*self._arguments) if processes <= 1 else None
+        self._model = DetailedModel(*self._model_arguments) if processes <= 1 else None
         self._pool: ProcessPoolExecutor | None = None
 
     def measure(self, homes_PT: NDArray[np.int8]) -> NDArray[np.float64]:
         """See `Evaluator.measure`; the model never fails."""
-        homes = self._problem.homes
-        placements = [[homes[home] for home in homes_T] for homes_T in homes_PT.tolist()]
         if self._model is not None:
-            latencies = [self._model.simulate(placement).latency_s for placement in placements]
-        else:
-            latencies = list(self._workers().map(_simulate, placements))
-        return np.array(latencies, np.float64)
+            return self._model.latencies(self._homes, homes_PT)
+        parts = np.array_split(homes_PT, min(self._processes, max(1, len(homes_PT))))
+        return np.concatenate(list(self._workers().map(_simulate, parts)))
 
     def close(self) -> None:
         """End the processes; the next `measure` starts them again."""
@@ -78,16 +76,22 @@ class DetailedEvaluator:
                 self._processes,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start,
-                initargs=self._arguments,
+                initargs=(self._homes, *self._model_arguments),
             )
         return self._pool
 
 
-def _start(workload: Workload, accelerator: Accelerator, parameters: DetailedParameters) -> None:
+def _start(
+    homes: Sequence[Home],
+    workload: Workload,
+    accelerator: Accelerator,
+    parameters: DetailedParameters,
+) -> None:
     # An interrupt from the terminal reaches every process; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _worker_models.append(DetailedModel(workload, accelerator, parameters))
+    _worker_models.append((DetailedModel(workload, accelerator, parameters), homes))
 
 
-def _simulate(placement: list[Home]) -> float:
-    return _worker_models[0].simulate(placement).latency_s
+def _simulate(homes_PT: NDArray[np.int8]) -> NDArray[np.float64]:
+    model, homes = _worker_models[0]
+    return model.latencies(homes, homes_PT)

@@ -7,11 +7,14 @@ from pathlib import Path
 from types import ModuleType
 
 import numba
+import numpy as np
 import pytest
 
 from accelerator_sim import compiled as compiled_module
 from accelerator_sim import rectify, walk
-from accelerator_sim.compiled import kernel_sources
+from accelerator_sim.compiled import compiled_part, kernel_sources
+from accelerator_sim.detailed.loop import execution, servers
+from accelerator_sim.detailed.loop import run as event_loop
 from egrl.placers import local_search, random_key
 
 PACKAGES = [
@@ -68,7 +71,9 @@ def test_an_edit_in_another_file_is_noticed(tmp_path: Path) -> None:
     assert run(tmp_path, environment) == "25 0 1"
 
 
-@pytest.mark.parametrize("module", [walk, rectify, local_search, random_key])
+@pytest.mark.parametrize(
+    "module", [walk, rectify, local_search, random_key, event_loop, execution, servers]
+)
 def test_all_that_goes_into_a_kernel_is_a_source(module: ModuleType) -> None:
     sources = {path for package in PACKAGES for path in kernel_sources(package)}
     for kernel in vars(module).values():
@@ -86,6 +91,15 @@ def test_all_that_goes_into_a_kernel_is_a_source(module: ModuleType) -> None:
                     and vars(other).get(name) is value
                 ]
                 assert sources.intersection(origins), name
+
+
+def test_a_part_makes_no_arrays() -> None:
+    @compiled_part
+    def part(count: int) -> float:
+        return np.ones(count).sum()
+
+    with pytest.raises(numba.core.errors.NumbaError):
+        part(3)
 
 
 def test_without_a_folder_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from msgspec import structs
 
@@ -132,5 +133,9 @@ def test_homes_are_checked():
         model.simulate([OUT, Home(2, "shared")])
     with pytest.raises(InputError, match="IN is shared, got mode replicated"):
         model.simulate([OUT, Home(1, "replicated")])
+    with pytest.raises(InputError, match="expected one for each of 2 tensors, got 3"):
+        model.latencies([OUT], np.zeros((1, 3), np.int8))
+    with pytest.raises(InputError, match="tensor y: IN is shared, got mode replicated"):
+        model.latencies([OUT, Home(1, "replicated")], np.array([[0, 1]], np.int8))
     with pytest.raises(InputError, match="addresses: expected one for each of 2 tensors, got 1"):
         DetailedModel(one_op(), toy(), addresses=[0])

@@ -6,7 +6,7 @@ import pytest
 import simpy
 
 from accelerator_sim.detailed import IDEAL_MEMORY, MemoryTiming
-from accelerator_sim.detailed.server import LOADS, PREFETCHES, STORES, TRANSFERS, Job, Server
+from accelerator_sim.detailed.twin.server import LOADS, PREFETCHES, STORES, TRANSFERS, Job, Server
 
 RATE = 100.0
 

@@ -1,12 +1,15 @@
-"""One inference on the simulated hardware: ops in order, each tile by tile."""
+"""One inference on the simulated hardware: ops in order, each tile by tile.
+
+The twin of `loop/run.py`, `loop/execution.py` and `loop/requests.py`.
+"""
 
 from collections.abc import Callable, Generator, Sequence
 
 import simpy
 
-from accelerator_sim.detailed.dma import Dma
 from accelerator_sim.detailed.program import Program, Request
-from accelerator_sim.detailed.server import LOADS, STORES, Job, Server
+from accelerator_sim.detailed.twin.dma import Dma
+from accelerator_sim.detailed.twin.server import LOADS, STORES, Job, Server
 
 
 class Machine:

@@ -1,7 +1,7 @@
 """A memory or a link: requests queue, one is served at a time, an urgent one interrupts.
 
 Interruption stands for arbitration between bursts: the rest of the interrupted request is served
-later, at the cost of another conflict.
+later, at the cost of another conflict. The twin of `loop/servers.py`.
 """
 
 from collections import deque

@@ -2,7 +2,7 @@
 
 Two slices of the ring serve the running op, in its order of use. The rest belongs to prefetches:
 a queue of descriptors, first in, first out, at most `prefetch_ops` ahead of the running op. What a
-prefetch did not bring in before its op began is read while the op runs.
+prefetch did not bring in before its op began is read while the op runs. The twin of `loop/dma.py`.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 import simpy
 
 from accelerator_sim.detailed.program import Program, Request, Transfer
-from accelerator_sim.detailed.server import PREFETCHES, TRANSFERS
+from accelerator_sim.detailed.twin.server import PREFETCHES, TRANSFERS
 
 Issue = Callable[[int, Request, int, Callable[[], None]], None]
 """Send a request of an op on its way: op, request, requester, what to do when it has arrived."""
