@@ -46,6 +46,19 @@ def test_speed_of_a_layer_is_measured_and_written_down(tmp_path, monkeypatch):
     assert any("a prompt's throughput" in line and "not measured" in line for line in lines)
 
 
+def test_what_is_the_same_graph_is_timed_once(tmp_path, monkeypatch):
+    shape = speed_cases.Shape("small layer", 4, 2, 8, (256,))
+    monkeypatch.setattr(speed, "SHAPES", (shape,))
+    monkeypatch.setattr(speed, "ROUNDS", 2)
+    monkeypatch.setattr(speed, "resident_bytes", lambda *_: 1 << 20)
+    book = Book(tmp_path / "kv.json")
+    speed.measure(Settings(tmp_path, models=("small layer",)), book)
+    metrics = {row.method: row.metrics for row in book.rows().values()}
+    for bits in ("", ", int8", ", int4"):
+        assert metrics[f"pruned{bits}"] == metrics[f"full{bits}"]
+    assert metrics["full, int8"] != metrics["full"]
+
+
 def test_goals_of_speed_are_computed_from_rows():
     def row(case, ratio):
         made = Row("speed", case, "pruned", {"ms": 1.0, "ratio": ratio, "rounds": 1.0})
