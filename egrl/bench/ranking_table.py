@@ -108,13 +108,13 @@ def document(
         "programs are kept from placement to placement.",
         "",
         "| model | target | ops | engine's least | detailed least | found by "
-        "| ratio | least | most | seconds |",
+        "| ratio | least | most | ms |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row.model} | {row.target} | {row.ops} | {1e6 * row.engine_best_s:,.1f} us "
         f"| {1e6 * row.detailed_best_s:,.1f} us | {row.best_origin} | {row.ratio_median:.2f} "
-        f"| {row.ratio_least:.2f} | {row.ratio_most:.2f} | {row.simulation_s:.3f} |"
+        f"| {row.ratio_least:.2f} | {row.ratio_most:.2f} | {1e3 * row.simulation_s:.1f} |"
         for row in rows
     ]
     return "\n".join(lines) + "\n"
