@@ -33,6 +33,7 @@ from graph_ir.lower import lower
 from graph_ir.model import Model
 from graph_ir.passes.pipeline import PassReport, run_lossless
 from graph_ir.save import save_models
+from runtime.compression import CompressionRecord
 from runtime.generation.record import DecoderRecord
 from runtime.manifest import ARTIFACT_SCHEMA, Manifest, PassRecord, Source
 from runtime.write import check_replaceable, write_artifact
@@ -49,12 +50,14 @@ class CompileOutcome:
         reports: by graph name.
         measured: by graph name, what the machine said that the placer searched on.
         decoder: what the manifest says about a decoder; None for other models.
+        compressed: what was done to the weights, in order.
     """
 
     path: Path
     reports: dict[str, Report]
     measured: dict[str, Measured] = field(default_factory=dict)
     decoder: DecoderRecord | None = None
+    compressed: tuple[CompressionRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,8 @@ def compile_model(
     placed = place(ready.problem, placer, limits, seed, progress, name, evaluator, config, start)
     write_placed(ready, placed, Path(out), target, Searched(placer, budget, seed, evaluator))
     measured = {} if placed.measured is None else {GRAPH: placed.measured}
-    return CompileOutcome(Path(out), {GRAPH: placed.report}, measured)
+    done = tuple(detail.record for detail in ready.compressed.details)
+    return CompileOutcome(Path(out), {GRAPH: placed.report}, measured, compressed=done)
 
 
 def write_placed(

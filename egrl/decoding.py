@@ -95,7 +95,8 @@ def compile_decoder(
         Searched(placer, budget, seed, None),
     )
     reports = {name: step.placed.report for name, step in placed.items()}
-    return CompileOutcome(Path(out), reports, decoder=record)
+    done = tuple(detail.record for detail in kept.compressed.details)
+    return CompileOutcome(Path(out), reports, decoder=record, compressed=done)
 
 
 def check_context(decoder: Decoder, context: int) -> None:

@@ -1,13 +1,19 @@
 """`egrl compile`: an ONNX model in, an artifact out."""
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from egrl.cli.evaluator import add_evaluator, evaluator_command
 from egrl.cli.files import check_writable
 from egrl.cli.parser import Verbs
 from egrl.cli.values import add_dims, extents, positive_number, positive_ratio, whole_number
 from graph_ir.errors import InputError
+
+if TYPE_CHECKING:
+    from runtime.compression import CompressionRecord
 
 
 def add(verbs: Verbs) -> None:
@@ -153,8 +159,23 @@ def command(args: argparse.Namespace) -> int:
     for measured in outcome.measured.values():
         print(measured_text(measured))
         print()
+    _print_compressed(outcome.compressed)
     print(f"wrote {outcome.path}")
     return 0
+
+
+def _print_compressed(records: Sequence["CompressionRecord"]) -> None:
+    """What became of the weights; that nothing did is said where nobody overlooks it."""
+    from accelerator_sim.units import plain
+    from runtime.compression import summary
+
+    for record in records:
+        print(f"compressed: {plain(summary(record))}")
+        if not record.layers:
+            print(
+                f"egrl: warning: --compress {plain(record.method)}: found no weight to compress",
+                file=sys.stderr,
+            )
 
 
 def _decode_flags(args: argparse.Namespace) -> dict[str, bool]:
@@ -212,6 +233,7 @@ def _decode(args: argparse.Namespace) -> int:
     for report in outcome.reports.values():
         print(report_text(report))
         print()
+    _print_compressed(outcome.compressed)
     if outcome.decoder is not None:
         print(f"caches: {decoder_text(outcome.decoder)}")
     print(f"wrote {outcome.path}")

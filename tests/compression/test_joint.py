@@ -32,6 +32,7 @@ from graph_ir.errors import InputError, UnmetRequirementError
 from graph_ir.lower import lower
 from graph_ir.opset import raise_opset
 from runtime.manifest import Execution
+from tests.compression.convolutions import one_convolution
 from tests.compression.joint_support import (
     GRIDS,
     best_by_force,
@@ -240,6 +241,16 @@ def test_bounds_that_nothing_meets_are_unmet(tmp_path: Path) -> None:
 def test_a_bound_is_needed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected --max-error or --max-bytes"):
         _compiled(tmp_path, "a.egrl")
+
+
+def test_a_model_without_a_choice_is_refused(tmp_path: Path) -> None:
+    onnx.save(one_convolution(), tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="may be chosen, got none; convolutions have one with"):
+        compile_model(
+            tmp_path / "m.onnx", out=tmp_path / "a.egrl", target="nnp-i",
+            compress=["auto"], max_error=0.1,
+        )  # fmt: skip
+    assert not (tmp_path / "a.egrl").exists()
 
 
 def test_bytes_are_only_for_auto(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Compressions of several parts: how they are named, ordered, given options and recorded."""
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from runtime.compression import layers_bits
 from runtime.load import load_artifact
 from runtime.manifest import MANIFEST_FILE
 from tests.compression.chains import loaded, residual_model
+from tests.compression.convolutions import one_convolution
 from tests.compression.products import product_model
 
 
@@ -184,6 +186,26 @@ def test_the_artifact_has_a_table_of_layers(tmp_path, capsys):
     line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("compressed"))
     assert "main: gptq, 11 weights at 5.00 bits" in line
     assert "of an output" in line
+
+
+def test_compile_says_what_became_of_the_weights(tmp_path, capsys):
+    def text(proto, *flags):
+        onnx.save(proto, tmp_path / "m.onnx")
+        asked = [argument for flag in flags for argument in ("--compress", flag)]
+        code = main(
+            ["compile", str(tmp_path / "m.onnx"), "--target", "nnp-i", "--budget", "50ev",
+             "-o", str(tmp_path / "m.egrl"), *asked]
+        )  # fmt: skip
+        assert code == 0
+        return capsys.readouterr()
+
+    said = text(residual_model(), "int4:rtn,group=16")
+    assert re.search(r"^compressed: rtn, \d+ weights at 5\.00 bits", said.out, re.MULTILINE)
+    assert "warning" not in said.err
+    said = text(one_convolution(), "int4:rtn")
+    assert "compressed: rtn, 0 weights" in said.out
+    assert "warning: --compress rtn: found no weight to compress" in said.err
+    assert "compressed" not in text(one_convolution()).out
 
 
 def test_an_artifact_without_compression_says_nothing_of_it(tmp_path):

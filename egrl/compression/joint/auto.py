@@ -106,6 +106,9 @@ def quantize_jointly(
     precisions = lower_precisions(
         model, grids, target.execution_type, streamed, where, forms, measured_bytes.ranges
     )
+    if not precisions.sites:
+        more = "" if forms else "; convolutions have one with activations=float/int8"
+        raise spec.fail(f"{where}: expected an op whose precision may be chosen, got none{more}")
     if forms:
         notes.append(f"ranges of activations by {measured_bytes.choice}")
         notes += [] if data.given else [DRAWN]
