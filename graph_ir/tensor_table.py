@@ -151,7 +151,8 @@ class TensorTable:
         shape = shape_of(value)
         data_type = self.type_of(value)
         channels = 0
-        if kind is not TensorKind.WEIGHT and shape:
+        # A cache is stored as the step that reads it in place wants it: heads are no channels.
+        if kind not in (TensorKind.WEIGHT, TensorKind.STATE) and shape:
             channels = shape[1] if len(shape) >= 4 else shape[-1]
         self._entries.append(
             _Entry(

@@ -135,6 +135,15 @@ def reported(graphs):
     return decode, placed, report
 
 
+@pytest.mark.parametrize("target", ["hexagon-vtcm-8m", "nvdla-full"])
+def test_heads_are_not_rounded_like_channels(graphs, target):
+    decode = problem_of(graphs[0], target=target)
+    placed = place(decode, "acts-first", BUDGET, 0)
+    caches = with_caches(placed.report, graphs[0], decode, placed.homes_T, CONTEXT).caches
+    assert decode.accelerator.layout_channels > 2
+    assert sum(tier.cache_bytes for tier in caches.tiers) == caches.cache_bytes
+
+
 def test_the_report_of_the_caches(reported):
     problem, _, report = reported
     caches = report.caches
