@@ -1,7 +1,9 @@
 """`egrl simulate`: several cases side by side, every output, and what it refuses."""
 
+import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import onnx
@@ -55,6 +57,27 @@ def test_an_artifact_is_shown_as_planned_beside_placers_that_were_asked_for(fold
     for case in (*cases, other):
         assert [tier.name for tier in case.plan.tiers] == [t.name for t in case.report.tiers]
         assert case.advice == ()
+
+
+def test_an_artifact_of_another_cost_model_is_told_to_be_compiled_again(folder, tmp_path, capsys):
+    out = tmp_path / "old.egrl"
+    shutil.copytree(folder / "a.egrl", out)
+    report = json.loads((out / "main.report.json").read_bytes())
+    report["latency_s"] *= 2
+    # Above what the plan takes now, so that nothing may compare the two first.
+    report["lower_bound_s"] = 0.9 * report["latency_s"]
+    text = json.dumps(report).encode()
+    (out / "main.report.json").write_bytes(text)
+    manifest = json.loads((out / "manifest.json").read_bytes())
+    manifest["files"]["main.report.json"] = {
+        "sha256": hashlib.sha256(text).hexdigest(),
+        "size_bytes": len(text),
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["simulate", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert "compiled by another version of the simulator; compile it again" in error
+    assert error.count("\n") == 1
 
 
 def test_every_output_is_written_and_named(folder, tmp_path, capsys):
