@@ -96,13 +96,14 @@ def verify_artifact(path: Path) -> Artifact:
 
 def _consistently(path: Path, read: Callable[[Path, Identity], Artifact]) -> Artifact:
     """Read again where a writer exchanged the folder under us."""
-    for attempt in range(_ATTEMPTS):
-        folder = path.absolute()
+    folder = path.absolute()
+    for _ in range(_ATTEMPTS):
         before = _identity(folder)
         try:
             artifact = read(folder, before)
         except InputError:
-            if _identity(folder) == before or attempt == _ATTEMPTS - 1:
+            # What is wrong with half of an old and half of a new artifact is wrong with neither.
+            if _identity(folder) == before:
                 raise
             continue
         if _identity(folder) == before:

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from graph_ir.errors import InputError
-from runtime import exchange, write
+from runtime import exchange, load, write
+from runtime.folder import read_listed
 from runtime.load import load_artifact, verify_artifact
-from runtime.manifest import MANIFEST_FILE
+from runtime.manifest import MANIFEST_FILE, FileRecord
 from runtime.write import write_artifact
 from tests.runtime.tiny import resident_plan, tiny_files, tiny_manifest, tiny_plan, write_tiny
 
@@ -172,6 +173,31 @@ def test_killed_writer_leaves_the_old_artifact_and_the_next_one_cleans_up(tmp_pa
     assert len(os.listdir(tmp_path)) == 2
     write_tiny(out, resident_plan("shared", 1))
     assert os.listdir(tmp_path) == ["a.egrl"]
+
+
+@pytest.mark.parametrize("replacements", [0, 1, 2, 3, 4])
+def test_what_a_mixture_gets_wrong_is_never_said_of_the_artifact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replacements: int
+) -> None:
+    out = tmp_path / "a.egrl"
+    plans = [tiny_plan(), resident_plan("shared", 1)]
+    write_tiny(out, plans[0])
+    done = 0
+
+    def replaced_meanwhile(folder: Path, name: str, record: FileRecord, max_bytes: int) -> bytes:
+        nonlocal done
+        if done < replacements:
+            done += 1
+            write_tiny(out, plans[done % 2])
+        return read_listed(folder, name, record, max_bytes)
+
+    monkeypatch.setattr(load, "read_listed", replaced_meanwhile)
+    if replacements < 3:
+        assert load_artifact(out).plans["main"] == plans[replacements % 2]
+    else:
+        with pytest.raises(InputError, match="was replaced again and again"):
+            load_artifact(out)
+    assert done == min(replacements, 3)
 
 
 def test_readers_see_old_or_new_while_a_writer_exchanges(tmp_path: Path) -> None:
