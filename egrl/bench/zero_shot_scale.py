@@ -5,6 +5,7 @@ import time
 import msgspec
 import numpy as np
 
+from accelerator_sim.engine import evaluate_batch
 from accelerator_sim.problem import build_problem
 from accelerator_sim.rectify import build_rectifier
 from accelerator_sim.targets import load_target
@@ -37,7 +38,7 @@ def measure_scale(policy: Policy) -> list[Scale]:
             decoder = build_decoder(problem)
             rectifier = build_rectifier(problem, decoder.tables, decoder.values)
             shot = zero_shot(problem, decoder, rectifier, policy, np.random.default_rng(0))
-            shot.first()
+            evaluate_batch(problem, shot.first())
             times.append(time.process_time() - began)
         found.append(Scale(ops, problem.tensor_count, float(np.median(times))))
         print(f"{ops} ops: {found[-1].seconds:.3f} s", flush=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from accelerator_sim.engine import evaluate_batch
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import Rectifier, build_rectifier
 from egrl.agents.egrl.checkpoint import SHIPPED, cached_policy
@@ -103,11 +104,12 @@ class Egrl(Placer):
             return search.result()
         rectifier = build_rectifier(problem, decoder.tables, decoder.values)
         shot = self._shot(decoder, rectifier, rng)
-        starts = self._starts(shot, problem, rng)
+        first_PT = shot.first() if self.seeds else shot.alone()
+        starts = self._starts(first_PT, problem, rng)
         if starts:
             _try(search, rectifier, np.stack(starts))
         if self.search and search.best_homes_T is not None and len(decoder.free):
-            known = [encoded(decoder, shot.rule, homes_T) for homes_T in starts[2:]]
+            known = [encoded(decoder, shot.rule, homes_T) for homes_T in starts[len(first_PT) :]]
             seeds = [shot.keys, shot.rule, *known] if self.seeds else [shot.keys]
             population = begin_population(
                 self.population, decoder, shot.decode, shot.keys, seeds, rng
@@ -131,7 +133,11 @@ class Egrl(Placer):
         """
         rectifier = build_rectifier(search.problem, decoder.tables, decoder.values)
         shot = self._shot(decoder, rectifier, rng)
-        starts = self._starts(shot, search.problem, rng)
+        first_PT = shot.first() if self.seeds else shot.alone()
+        # Measurements are dear here, and the engine is free: only its favourite is measured.
+        modelled_P = evaluate_batch(search.problem, first_PT).latency_s_P
+        favourite_PT = first_PT[np.argsort(modelled_P, kind="stable")[:1]]
+        starts = self._starts(favourite_PT, search.problem, rng)
         config = DEFAULT if self.config is None else self.config
         return build_unknown(search, decoder, starts, rng, config)
 
@@ -141,13 +147,12 @@ class Egrl(Placer):
         return zero_shot(decoder.problem, decoder, rectifier, policy, rng, self.spoilt, self.head)
 
     def _starts(
-        self, shot: ZeroShot, problem: PlacementProblem, rng: np.random.Generator
+        self, first_PT: I8, problem: PlacementProblem, rng: np.random.Generator
     ) -> list[I8]:
         """Placements that are tried first, the policy's own before all others."""
-        first_PT = shot.first()
-        if not self.seeds:
-            return list(first_PT[:1])
         found = list(first_PT)
+        if not self.seeds:
+            return found
         if self.start_T is not None:
             found.append(np.array(self.start_T, np.int8))
         return [*found, *(reference.homes_T for reference in _references(problem, rng))]

@@ -1,12 +1,13 @@
 """The document of `egrl bench zero_shot`, from rows made by hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from accelerator_sim.problem import build_problem
 from accelerator_sim.targets import load_target
+from egrl.agents.egrl.checkpoint import SHIPPED, load_policy
 from egrl.agents.egrl.folds import FOLDS
 from egrl.bench.random_graphs import random_workload
 from egrl.bench.zero_shot import _fastest, _shots
@@ -39,9 +40,11 @@ def row(gaps, model="bert-base", target="nnp-i", fold="residual", shot_seconds=0
         rule_s=best * (1 + gaps.rule),
         rule_samples_s=best * (1 + gaps.rule),
         fold_s=best * (1 + gaps.policy),
+        fold_first_s=best * (1 + min(gaps.policy, gaps.rule)),
         fold_samples_s=best * (1 + gaps.full),
         fold_full_s=best * (1 + gaps.full),
         shipped_s=None,
+        shipped_first_s=None,
         shipped_samples_s=best,
         full_s=best,
         searched_s=best,
@@ -91,10 +94,12 @@ def test_every_row_is_shown_and_what_was_left_out_is_named():
 
 def test_shots_are_deterministic_and_samples_no_worse():
     problem = build_problem(random_workload(30, np.random.default_rng(0)), load_target("nnp-i"))
-    alone_s, sampled_s, seconds = _shots(problem, None)
-    assert _shots(problem, None)[:2] == (alone_s, sampled_s)
-    assert sampled_s <= alone_s
-    assert seconds > 0
+    policy = load_policy(SHIPPED)
+    rule, shots = _shots(problem, None), _shots(problem, policy)
+    assert replace(_shots(problem, policy), seconds=shots.seconds) == shots
+    assert rule.alone_s == rule.first_s
+    assert shots.samples_s <= shots.first_s <= min(shots.alone_s, rule.alone_s)
+    assert shots.seconds > 0
     assert _fastest(problem, np.zeros((0, problem.tensor_count), np.int8)) is None
 
 

@@ -1,4 +1,8 @@
-"""Placing without search: the policy's own placement, and the best of a few samples around it.
+"""Placing without search: a few decodes between the policy and its rule, and samples around them.
+
+One decode of a network is fragile: on what it was not trained on, a correction can be right and too
+large. So the rule is corrected by the whole of what the policy says, by parts of it and not at all
+(docs/decisions/0038-parts-of-a-correction.md).
 
 Axis letters: P placements, T tensors, H homes.
 """
@@ -14,13 +18,24 @@ from accelerator_sim.rectify import Rectifier
 from egrl.agents.egrl.checkpoint import Policy
 from egrl.agents.egrl.decoding import decode_keys
 from egrl.agents.egrl.observation import Observation, observe
-from egrl.agents.egrl.policy import Keys, draw_noise, noisy_keys, policy_keys, rule_keys
+from egrl.agents.egrl.policy import (
+    PREFERENCE_NOISE,
+    PRIORITY_NOISE,
+    Keys,
+    draw_noise,
+    policy_keys,
+    rule_keys,
+)
 from egrl.placers.decoder import Decoder
 
+F64 = NDArray[np.float64]
 I8 = NDArray[np.int8]
 
+STRENGTHS = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""Of the policy's correction of the rule; decodes and samples take turns."""
+
 SAMPLE_SCALES = (0.25, 0.5, 1.0, 2.0)
-"""Of the exploration noise; samples take turns."""
+"""Of the exploration noise; pairs of samples take turns."""
 
 Spoilt = Literal["no", "shuffled"]
 Head = Literal["pairs", "softmax"]
@@ -45,32 +60,47 @@ class ZeroShot:
     rule: Keys
     head: Head = "pairs"
 
+    def alone(self) -> I8:
+        """One decode of the policy, nothing else; [P, T], empty where it does not fit."""
+        return self._placed(self.keys.priority_T[np.newaxis], self.keys.preference_TH[np.newaxis])
+
     def first(self) -> I8:
-        """What the policy would do, then what the rule would; [P, T], only those that fit."""
-        priority_PT = np.stack([self.keys.priority_T, self.rule.priority_T])
-        preference_PTH = np.stack([self.keys.preference_TH, self.rule.preference_TH])
-        return self._placed(priority_PT, preference_PTH)
+        """Decodes from the policy's to the rule's; [P, T], different ones, only those that fit."""
+        homes_PT = self._placed(*self._corrected(np.array(STRENGTHS)))
+        known = {homes_T.tobytes(): homes_T for homes_T in homes_PT}
+        return np.stack(list(known.values())) if known else homes_PT
 
     def samples(self, count: int, rng: np.random.Generator) -> I8:
-        """Placements around the policy's: [P, T], only those that fit."""
+        """Placements around those of `first`: [P, T], only those that fit."""
         tensors, homes = self.keys.preference_TH.shape
         noise = draw_noise(count, tensors, homes, rng)
         scale_P = np.resize(np.repeat(SAMPLE_SCALES, 2), count)
         noise.priority_PT[:] *= scale_P[:, np.newaxis]
         noise.preference_PTH[:] *= scale_P[:, np.newaxis, np.newaxis]
-        priority_PT, preference_PTH = noisy_keys(self.keys, noise)
+        priority_PT, preference_PTH = self._corrected(np.resize(STRENGTHS, count))
+        priority_PT += PRIORITY_NOISE * noise.priority_PT
+        preference_PTH += PREFERENCE_NOISE * noise.preference_PTH
         return self._placed(priority_PT, preference_PTH)
 
-    def decode(
-        self, priority_PT: NDArray[np.float64], preference_PTH: NDArray[np.float64]
-    ) -> tuple[I8, NDArray[np.bool_]]:
+    def _corrected(self, part_P: F64) -> tuple[F64, F64]:
+        """Keys of the rule with parts of the policy's correction: [P, T] and [P, T, H]."""
+        rule, keys = self.rule, self.keys
+        priority_PT = np.multiply.outer(part_P, keys.priority_T)
+        priority_PT += np.multiply.outer(1.0 - part_P, rule.priority_T)
+        with np.errstate(invalid="ignore"):  # Nothing of minus infinity is not a number.
+            preference_PTH = np.multiply.outer(part_P, keys.preference_TH)
+            preference_PTH += np.multiply.outer(1.0 - part_P, rule.preference_TH)
+        preference_PTH[:, ~np.isfinite(rule.preference_TH)] = -np.inf
+        return priority_PT, preference_PTH
+
+    def decode(self, priority_PT: F64, preference_PTH: F64) -> tuple[I8, NDArray[np.bool_]]:
         """The placements of P keys by the head, and whether they fit."""
         if self.head == "softmax":
             batch = self.rectifier.batch(preference_PTH.argmax(axis=2).astype(np.int8))
             return batch.homes_PT, batch.fits_P
         return decode_keys(self.decoder, priority_PT, preference_PTH)
 
-    def _placed(self, priority_PT: NDArray[np.float64], preference_PTH: NDArray[np.float64]) -> I8:
+    def _placed(self, priority_PT: F64, preference_PTH: F64) -> I8:
         homes_PT, fits_P = self.decode(priority_PT, preference_PTH)
         return homes_PT[fits_P]
 

@@ -1,0 +1,71 @@
+"""What is placed without search: decodes between the policy and its rule, and samples."""
+
+import numpy as np
+import pytest
+
+from accelerator_sim.engine import evaluate_batch
+from accelerator_sim.rectify import build_rectifier
+from egrl.agents.egrl.decoding import decode_keys
+from egrl.agents.egrl.policy import Keys
+from egrl.agents.egrl.zero_shot import STRENGTHS, ZeroShot
+from egrl.placers.decoder import build_decoder
+from tests.agents.ours.support import generated
+
+
+def shot_of(problem, seed=0, spread=3.0):
+    """A policy of random numbers, far from its rule."""
+    rng = np.random.default_rng(seed)
+    decoder = build_decoder(problem)
+    allowed_TH = problem.allowed_TH
+    rule = Keys(
+        rng.random(len(allowed_TH)), np.where(allowed_TH, rng.random(allowed_TH.shape), -np.inf)
+    )
+    keys = Keys(
+        rule.priority_T + spread * rng.standard_normal(len(allowed_TH)),
+        rule.preference_TH + spread * rng.standard_normal(allowed_TH.shape),
+    )
+    rectifier = build_rectifier(problem, decoder.tables, decoder.values)
+    return ZeroShot(decoder, rectifier, keys, rule)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_decodes_are_those_of_keys_mixed_by_hand(seed):
+    problem = generated(seed)
+    shot = shot_of(problem, seed)
+    expected = []
+    for part in STRENGTHS:
+        priority_T = part * shot.keys.priority_T + (1 - part) * shot.rule.priority_T
+        preference_TH = np.full(shot.rule.preference_TH.shape, -np.inf)
+        for t, h in zip(*np.nonzero(problem.allowed_TH), strict=True):
+            own, other = shot.keys.preference_TH[t, h], shot.rule.preference_TH[t, h]
+            preference_TH[t, h] = part * own + (1 - part) * other
+        homes_PT, fits_P = decode_keys(shot.decoder, priority_T[None], preference_TH[None])
+        if fits_P[0] and homes_PT[0].tobytes() not in [one.tobytes() for one in expected]:
+            expected.append(homes_PT[0])
+    assert shot.first().tolist() == np.array(expected).tolist()
+    assert len(expected) > 2  # otherwise nothing was mixed
+    assert STRENGTHS[0] == 1.0
+    assert STRENGTHS[-1] == 0.0
+
+
+def test_alone_is_the_policy_and_nothing_else():
+    shot = shot_of(generated(3))
+    alone_PT = shot.alone()
+    assert len(alone_PT) == 1
+    assert alone_PT[0].tolist() == shot.first()[0].tolist()
+
+
+def test_nothing_between_a_rule_and_itself():
+    shot = shot_of(generated(1), spread=0.0)
+    assert shot.first().tolist() == shot.alone().tolist()
+
+
+def test_samples_lie_around_all_parts_of_the_correction_and_repeat():
+    problem = generated(2)
+    shot = shot_of(problem, spread=30.0)  # far enough for noise not to reach the rule
+    first, again = (shot.samples(40, np.random.default_rng(5)) for _ in range(2))
+    assert first.tobytes() == again.tobytes()
+    found = evaluate_batch(problem, first)
+    assert found.feasible_P.all()
+    distance_PP = (first[:, None, :] != shot.first()[None, :, :]).mean(axis=2)
+    assert len(set(distance_PP.argmin(axis=1).tolist())) >= 3
