@@ -18,6 +18,9 @@ class EgrlConfig:
             `Posterior.draw`.
         plan_temperatures: first temperatures of the planner in a round, as shares of the latency.
         plan_evaluations: of the corrected model for one placement.
+        later_from: measurements after which plans are shorter: the best is near, and what is
+            left to find out is the machine.
+        later_plan_evaluations: of the corrected model for one placement from then on.
         model_temperatures: likewise of the walks to the model's own optimum, one after the other.
         model_evaluations: of the model for them all together.
         cold_share: last temperature of the planner as a share of the latency.
@@ -44,6 +47,8 @@ class EgrlConfig:
     temperatures: tuple[float, ...] = (0.0, 0.3, 1.0, 0.3, 0.0, 0.3, 1.0, 0.3)
     plan_temperatures: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-3, 1e-3, 1e-4, 1e-2, 1e-3)
     plan_evaluations: int = 3000
+    later_from: int = 300
+    later_plan_evaluations: int = 500
     model_temperatures: tuple[float, ...] = (1e-3, 1e-2, 1e-4)
     model_evaluations: int = 30_000
     cold_share: float = 1e-6
@@ -93,6 +98,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "temperatures": (0.0, 1e3),
     "plan_temperatures": _SHARE,
     "plan_evaluations": _COUNT,
+    "later_from": _COUNT,
+    "later_plan_evaluations": _COUNT,
     "model_temperatures": _SHARE,
     "model_evaluations": _COUNT,
     "cold_share": _SHARE,

@@ -27,6 +27,9 @@ from egrl.placers.decoder import Decoder
 F64 = NDArray[np.float64]
 I8 = NDArray[np.int8]
 
+ROOM = 64
+"""Measurements that a learner has room for at first; then it doubles."""
+
 
 @dataclass(slots=True)
 class Correction:
@@ -37,11 +40,11 @@ class Correction:
         common_GTH: what each common term adds to a tensor in a home, in seconds, times its prior
             standard deviation.
         config: hyper-parameters.
-        homes: placements measured.
+        homes_MT: placements measured; room to grow.
         modelled_s: of each, by the engine.
         measured_s: of each.
-        common: what the common terms add up to in each.
-        covariance_MM: prior covariance of the tensors' terms, the spread left out; room to grow.
+        common_MG: what the common terms add up to in each; room to grow.
+        covariance_MM: prior covariance of the tensors' terms, the spread left out; likewise.
         noise_share: see `EgrlConfig.noise_shares`.
         spread: factor of all prior standard deviations.
         tuned_at: measurements when these two were chosen.
@@ -49,30 +52,33 @@ class Correction:
 
     own_TH: F64
     common_GTH: F64
+    homes_MT: I8
+    common_MG: F64
+    covariance_MM: F64
     config: EgrlConfig = DEFAULT
-    homes: list[I8] = field(default_factory=list)
     modelled_s: list[float] = field(default_factory=list)
     measured_s: list[float] = field(default_factory=list)
-    common: list[F64] = field(default_factory=list)
-    covariance_MM: F64 = field(default_factory=lambda: np.zeros((64, 64)))
     noise_share: float = 1e-3
     spread: float = 1.0
     tuned_at: int = 0
 
     def add(self, homes_T: I8, modelled_s: float, measured_s: float) -> None:
         """Remember a measurement."""
-        count, tensors = len(self.homes), np.arange(len(homes_T))
-        self.homes.append(homes_T.copy())
+        count, tensors = len(self.measured_s), np.arange(len(homes_T))
+        if count == len(self.homes_MT):
+            self.homes_MT = np.pad(self.homes_MT, ((0, count), (0, 0)))
+            self.common_MG = np.pad(self.common_MG, ((0, count), (0, 0)))
+            self.covariance_MM = np.pad(self.covariance_MM, (0, count))
+        self.homes_MT[count] = homes_T
+        self.common_MG[count] = self.common_GTH[:, tensors, homes_T].sum(axis=1)
         self.modelled_s.append(modelled_s)
         self.measured_s.append(measured_s)
-        self.common.append(self.common_GTH[:, tensors, homes_T].sum(axis=1))
-        if count == len(self.covariance_MM):
-            self.covariance_MM = np.pad(self.covariance_MM, (0, count))
+        known = slice(count + 1)
         with one_thread():
-            shared_M = (np.stack(self.homes) == homes_T) @ self.own_TH[tensors, homes_T] ** 2
-            shared_M += np.stack(self.common) @ self.common[-1]
-        self.covariance_MM[count, : count + 1] = shared_M
-        self.covariance_MM[: count + 1, count] = shared_M
+            shared_M = (self.homes_MT[known] == homes_T) @ self.own_TH[tensors, homes_T] ** 2
+            shared_M += self.common_MG[known] @ self.common_MG[count]
+        self.covariance_MM[count, known] = shared_M
+        self.covariance_MM[known, count] = shared_M
 
     def tune(self) -> None:
         """Choose the noise and the width of the prior that make the measurements likeliest.
@@ -80,9 +86,9 @@ class Correction:
         Again only when there are so many times more of them than the last time.
         """
         config = self.config
-        if len(self.homes) < max(config.tuned_from, config.tuned_growth * self.tuned_at):
+        if len(self.measured_s) < max(config.tuned_from, config.tuned_growth * self.tuned_at):
             return
-        self.tuned_at = len(self.homes)
+        self.tuned_at = len(self.measured_s)
         kept = self._kept()[-config.tuned_on :]
         covariance_MM = self._covariance(kept)
         off_M = self.residual(kept)
@@ -174,7 +180,7 @@ class Posterior:
         if not self.kept:
             return max(config.least_factor, factor), bias_TH
         modelled_M = np.array([prior.modelled_s[m] for m in self.kept])
-        homes_MT = np.stack([prior.homes[m] for m in self.kept])
+        homes_MT = prior.homes_MT[self.kept]
         tensors = np.arange(homes_MT.shape[1])
         drawn_M = bias_TH[tensors, homes_MT].sum(axis=1) + (factor - 1.0) * modelled_M
         drawn_M += (
@@ -208,8 +214,8 @@ class Posterior:
         if not self.kept:
             return modelled_s_P
         modelled_M = np.array([prior.modelled_s[m] for m in self.kept])
-        homes_MT = np.stack([prior.homes[m] for m in self.kept])
-        common_MG = np.stack([prior.common[m] for m in self.kept])
+        homes_MT = prior.homes_MT[self.kept]
+        common_MG = prior.common_MG[self.kept]
         scale, tensors = prior.config.scale_spread**2, np.arange(homes_MT.shape[1])
         weight_M = self.inverse_MM @ prior.residual(self.kept)
         predicted_P = np.array(modelled_s_P)
@@ -261,7 +267,14 @@ def build_correction(
                     if term_TH.any():
                         terms.append(term_TH)
     common_GTH = np.stack(terms) if terms else np.zeros((0, *allowed_TH.shape))
-    return Correction(own_TH, common_GTH, config)
+    return Correction(
+        own_TH,
+        common_GTH,
+        np.zeros((ROOM, problem.tensor_count), np.int8),
+        np.zeros((ROOM, len(common_GTH))),
+        np.zeros((ROOM, ROOM)),
+        config,
+    )
 
 
 def _solve(covariance_MM: F64, value_M: F64) -> F64:

@@ -109,6 +109,8 @@ class UnknownSearch:
         """Good placements for machines that may be the true one, none of them measured before."""
         config = self.config
         planned: dict[bytes, I8] = {}
+        early = len(self.homes) < config.later_from
+        evaluations = config.plan_evaluations if early else config.later_plan_evaluations
         heats = zip(config.temperatures, config.plan_temperatures, strict=True)
         for n, (temperature, hot) in enumerate(heats):
             start_T = self.model_T if n == len(config.temperatures) - 1 else self.best_T
@@ -117,7 +119,7 @@ class UnknownSearch:
                 factor, bias_TH = posterior.draw(self.rng, warmer)
                 if not (np.isfinite(factor) and np.isfinite(bias_TH).all()):
                     raise DivergedError("learner: the machine's latencies differ beyond measure")
-                homes_T = self.planner.plan(start_T, factor, bias_TH, hot, config.plan_evaluations)
+                homes_T = self.planner.plan(start_T, factor, bias_TH, hot, evaluations)
                 key = homes_T.tobytes()
                 if key not in self.known and key not in planned:
                     planned[key] = homes_T
