@@ -40,7 +40,7 @@ class Correction:
         common_GTH: what each common term adds to a tensor in a home, in seconds, times its prior
             standard deviation.
         config: hyper-parameters.
-        homes_MT: placements measured; room to grow.
+        homes_MT: placements that are replayed, oldest first; room to grow.
         modelled_s: of each, by the engine.
         measured_s: of each.
         common_MG: what the common terms add up to in each; room to grow.
@@ -48,6 +48,7 @@ class Correction:
         noise_share: see `EgrlConfig.noise_shares`.
         spread: factor of all prior standard deviations.
         tuned_at: measurements when these two were chosen.
+        seen: measurements in all.
     """
 
     own_TH: F64
@@ -61,9 +62,11 @@ class Correction:
     noise_share: float = 1e-3
     spread: float = 1.0
     tuned_at: int = 0
+    seen: int = 0
 
     def add(self, homes_T: I8, modelled_s: float, measured_s: float) -> None:
-        """Remember a measurement."""
+        """Remember a measurement; beyond so many the slowest of the older half is forgotten."""
+        self.seen += 1
         count, tensors = len(self.measured_s), np.arange(len(homes_T))
         if count == len(self.homes_MT):
             self.homes_MT = np.pad(self.homes_MT, ((0, count), (0, 0)))
@@ -79,6 +82,16 @@ class Correction:
             shared_M += self.common_MG[known] @ self.common_MG[count]
         self.covariance_MM[count, known] = shared_M
         self.covariance_MM[known, count] = shared_M
+        if count == self.config.most_measurements:
+            older = range(count + 1 - self.config.most_measurements // 2)
+            self._forget(max(older, key=lambda m: (self.measured_s[m], m)))
+
+    def _forget(self, index: int) -> None:
+        """Leave a measurement out from now on."""
+        count = len(self.measured_s)
+        del self.modelled_s[index], self.measured_s[index]
+        for rows_M in (self.homes_MT, self.common_MG, self.covariance_MM, self.covariance_MM.T):
+            rows_M[index : count - 1] = rows_M[index + 1 : count]
 
     def tune(self) -> None:
         """Choose the noise and the width of the prior that make the measurements likeliest.
@@ -86,17 +99,18 @@ class Correction:
         Again only when there are so many times more of them than the last time.
         """
         config = self.config
-        if len(self.measured_s) < max(config.tuned_from, config.tuned_growth * self.tuned_at):
+        if self.seen < max(config.tuned_from, config.tuned_growth * self.tuned_at):
             return
-        self.tuned_at = len(self.measured_s)
-        kept = self._kept()[-config.tuned_on :]
-        covariance_MM = self._covariance(kept)
-        off_M = self.residual(kept)
-        scale_s = float(np.mean([self.modelled_s[m] for m in kept]))
+        self.tuned_at = self.seen
+        newest = slice(max(0, len(self.measured_s) - config.tuned_on), len(self.measured_s))
+        covariance_MM = self.covariance_MM[newest, newest]
+        modelled_M = np.array(self.modelled_s[newest])
+        off_M = np.array(self.measured_s[newest]) - modelled_M
+        scale_s = float(np.mean(modelled_M))
         best = -np.inf
         for spread in config.spreads:
             for noise_share in config.noise_shares:
-                full_MM = self._full(covariance_MM * spread**2, kept, noise_share * scale_s)
+                full_MM = self._full(covariance_MM * spread**2, modelled_M, noise_share * scale_s)
                 with one_thread():
                     value = _evidence(full_MM, off_M)
                 if value > best:
@@ -104,40 +118,32 @@ class Correction:
 
     def posterior(self) -> "Posterior":
         """What all measurements together say."""
-        kept = self._kept()
-        if not kept:
-            return Posterior(self, kept, np.zeros((0, 0)), 0.0)
-        noise_s = self.noise_share * float(np.mean([self.modelled_s[m] for m in kept]))
-        covariance_MM = self._full(self._covariance(kept) * self.spread**2, kept, noise_s)
-        with one_thread():
-            inverse_MM: F64 = np.linalg.inv(covariance_MM).astype(np.float64)
-        return Posterior(self, kept, inverse_MM, noise_s)
-
-    def _kept(self) -> list[int]:
-        """The measurements that are replayed, oldest first."""
         count = len(self.measured_s)
-        if count <= self.config.most_measurements:
-            return list(range(count))
-        half = self.config.most_measurements // 2
-        older = range(count - half)
-        fastest = sorted(older, key=lambda m: (self.measured_s[m], m))[:half]
-        return [*sorted(fastest), *range(count - half, count)]
+        modelled_M = np.array(self.modelled_s)
+        inverse_MM: F64 = np.zeros((0, 0))
+        noise_s = 0.0
+        if count:
+            noise_s = self.noise_share * float(np.mean(modelled_M))
+            covariance_MM = self.covariance_MM[:count, :count] * self.spread**2
+            with one_thread():
+                full_MM = self._full(covariance_MM, modelled_M, noise_s)
+                inverse_MM = np.linalg.inv(full_MM).astype(np.float64)
+        return Posterior(
+            self,
+            self.homes_MT[:count].copy(),
+            self.common_MG[:count].copy(),
+            modelled_M,
+            np.array(self.measured_s) - modelled_M,
+            inverse_MM,
+            noise_s,
+        )
 
-    def residual(self, kept: list[int]) -> F64:
-        """Measured minus modelled seconds."""
-        return np.array([self.measured_s[m] - self.modelled_s[m] for m in kept])
-
-    def _covariance(self, kept: list[int]) -> F64:
-        """Prior covariance of the tensors' terms, the spread left out."""
-        return self.covariance_MM[np.ix_(kept, kept)]
-
-    def _full(self, covariance_MM: F64, kept: list[int], noise_s: float) -> F64:
+    def _full(self, covariance_MM: F64, modelled_M: F64, noise_s: float) -> F64:
         """With the terms for the scale, a constant, and what nothing explains."""
-        modelled_M = np.array([self.modelled_s[m] for m in kept])
         scale_spread = self.config.scale_spread
         full_MM = covariance_MM + scale_spread**2 * np.outer(modelled_M, modelled_M)
         full_MM += (scale_spread * float(modelled_M.mean())) ** 2
-        full_MM[np.diag_indices(len(kept))] += noise_s**2
+        full_MM[np.diag_indices(len(modelled_M))] += noise_s**2
         return full_MM
 
 
@@ -147,13 +153,19 @@ class Posterior:
 
     Attributes:
         correction: whose measurements these are.
-        kept: which of them.
+        homes_MT: placements measured.
+        common_MG: what the common terms add up to in each.
+        modelled_M: seconds of each by the engine.
+        residual_M: measured minus modelled seconds.
         inverse_MM: of their covariance.
         noise_s: what the terms cannot explain.
     """
 
     correction: Correction
-    kept: list[int]
+    homes_MT: I8
+    common_MG: F64
+    modelled_M: F64
+    residual_M: F64
     inverse_MM: F64
     noise_s: float
 
@@ -177,17 +189,16 @@ class Posterior:
         common_G = width * rng.standard_normal(len(prior.common_GTH))
         bias_TH = own_TH + np.tensordot(common_G, prior.common_GTH, 1)
         factor = 1.0 + temperature * config.scale_spread * float(rng.standard_normal())
-        if not self.kept:
+        modelled_M, homes_MT = self.modelled_M, self.homes_MT
+        if not len(modelled_M):
             return max(config.least_factor, factor), bias_TH
-        modelled_M = np.array([prior.modelled_s[m] for m in self.kept])
-        homes_MT = prior.homes_MT[self.kept]
         tensors = np.arange(homes_MT.shape[1])
         drawn_M = bias_TH[tensors, homes_MT].sum(axis=1) + (factor - 1.0) * modelled_M
         drawn_M += (
             temperature * config.scale_spread * float(modelled_M.mean() * rng.standard_normal())
         )
-        drawn_M += temperature * self.noise_s * rng.standard_normal(len(self.kept))
-        weight_M = self.inverse_MM @ (prior.residual(self.kept) - drawn_M)
+        drawn_M += temperature * self.noise_s * rng.standard_normal(len(modelled_M))
+        weight_M = self.inverse_MM @ (self.residual_M - drawn_M)
         factor += config.scale_spread**2 * float(modelled_M @ weight_M)
         # What the measurements say of every tensor in every home.
         seen_TH = np.stack(
@@ -211,17 +222,15 @@ class Posterior:
 
     def _predict(self, homes_PT: I8, modelled_s_P: F64) -> F64:
         prior = self.correction
-        if not self.kept:
+        modelled_M, homes_MT = self.modelled_M, self.homes_MT
+        if not len(modelled_M):
             return modelled_s_P
-        modelled_M = np.array([prior.modelled_s[m] for m in self.kept])
-        homes_MT = prior.homes_MT[self.kept]
-        common_MG = prior.common_MG[self.kept]
         scale, tensors = prior.config.scale_spread**2, np.arange(homes_MT.shape[1])
-        weight_M = self.inverse_MM @ prior.residual(self.kept)
+        weight_M = self.inverse_MM @ self.residual_M
         predicted_P = np.array(modelled_s_P)
         for p, homes_T in enumerate(homes_PT):
             shared_M = (homes_MT == homes_T) @ prior.own_TH[tensors, homes_T] ** 2
-            shared_M += common_MG @ prior.common_GTH[:, tensors, homes_T].sum(axis=1)
+            shared_M += self.common_MG @ prior.common_GTH[:, tensors, homes_T].sum(axis=1)
             shared_M *= prior.spread**2
             shared_M += scale * (modelled_s_P[p] * modelled_M + modelled_M.mean() ** 2)
             predicted_P[p] += shared_M @ weight_M

@@ -20,7 +20,7 @@ def dense_mean(correction, problem):
     tensors, homes = problem.allowed_TH.shape
     columns, spreads, where = [], [], []
     places = [(t, h) for t in range(tensors) for h in range(homes)]
-    lives = list(correction.homes_MT[: len(correction.measured_s)])
+    lives = list(correction.homes_MT[: correction.seen])
     for t, h in places:
         columns.append([float(homes_T[t] == h) for homes_T in lives])
         spreads.append(correction.spread * correction.own_TH[t, h])
@@ -162,7 +162,7 @@ def test_predictions_are_those_of_the_likeliest_machine():
     problem = random_problem(10)
     rng = np.random.default_rng(0)
     correction, truth, base_T = measured(problem, 12, rng)
-    homes_PT = np.stack([*correction.homes_MT[: len(correction.measured_s)], base_T])
+    homes_PT = np.stack([*correction.homes_MT[: correction.seen], base_T])
     modelled = evaluate_batch(problem, homes_PT).latency_s_P
     assert np.array_equal(
         build_correction(problem, build_decoder(problem)).posterior().predict(homes_PT, modelled),
