@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
@@ -64,6 +66,29 @@ def test_the_likeliest_machine_is_the_posterior_mean():
     expected_factor, expected_TH = dense_mean(correction, problem)
     assert factor == pytest.approx(expected_factor, rel=1e-6)
     assert np.allclose(bias_TH, expected_TH, rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [9, 10, 11, 75])
+def test_the_slowest_of_the_older_half_are_forgotten(count):
+    problem, rng = random_problem(10), np.random.default_rng(count)
+    small = replace(DEFAULT, most_measurements=10)
+    found = build_correction(problem, build_decoder(problem), small)
+    whole, _, _ = measured(problem, count, rng)
+    told = list(zip(whole.homes_MT, whole.modelled_s, whole.measured_s, strict=False))
+    for homes_T, modelled_s, measured_s in told:
+        found.add(homes_T, modelled_s, measured_s)
+    older = range(max(0, count - 5))
+    fastest = sorted(older, key=lambda m: (told[m][2], m))[:5]
+    expected = build_correction(problem, build_decoder(problem), small)
+    for m in [*sorted(fastest), *range(max(0, count - 5), count)]:
+        expected.add(*told[m])
+    one, other = found.posterior(), expected.posterior()
+    assert len(one.residual_M) == min(count, 10)
+    for name in ("homes_MT", "common_MG", "modelled_M", "residual_M"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+    kept = slice(len(one.residual_M))
+    assert found.covariance_MM[kept, kept] == pytest.approx(expected.covariance_MM[kept, kept])
+    assert found.seen == count
 
 
 def test_draws_scatter_around_the_mean_and_less_where_it_was_measured():
