@@ -100,10 +100,8 @@ def build_rectifier(
     values = value_tensors(problem, tables) if values is None else values
     tensors = problem.workload.tensors
     bytes_T = np.array([0 if t.alias_of is not None else t.size_bytes for t in tensors], np.int64)
-    ties_T = np.array(
-        sorted(range(len(tensors)), key=lambda t: (-int(bytes_T[t]), tensors[t].start, t)),
-        np.int64,
-    )
+    start_T = np.array([tensor.start for tensor in tensors], np.int64)
+    ties_T = np.lexsort((start_T, -bytes_T))
     return Rectifier(tables, values, bytes_T, ties_T, _outward(problem, values))
 
 
@@ -130,14 +128,16 @@ def rectify(problem: PlacementProblem, homes_T: I8) -> Rectified:
 
 def _outward(problem: PlacementProblem, values: TensorValues) -> I8:
     """From each home, the best allowed home of the nearest tier further out; -1 for none."""
-    tier_H = problem.arrays.tier_H
-    outward_TH = np.full(problem.allowed_TH.shape, -1, np.int8)
-    for t, order in enumerate(values.order_TH.tolist()):
-        allowed = [h for h in order if h >= 0]
-        for home in range(len(tier_H)):
-            further = [h for h in allowed if tier_H[h] < tier_H[home]]
-            nearest = max((int(tier_H[h]) for h in further), default=-1)
-            outward_TH[t, home] = next((h for h in further if tier_H[h] == nearest), -1)
+    tier_H, order_TK = problem.arrays.tier_H.astype(np.int64), values.order_TH.astype(np.int64)
+    tier_TK = np.where(order_TK >= 0, tier_H[order_TK], -1)
+    outward_TH = np.empty(problem.allowed_TH.shape, np.int8)
+    tensors = np.arange(len(order_TK))
+    for home, tier in enumerate(tier_H.tolist()):
+        further_TK = np.where(tier_TK < tier, tier_TK, -1)
+        # The first of those that share the largest: homes of a tier come in order.
+        nearest_T = further_TK.argmax(axis=1)
+        found_T = further_TK[tensors, nearest_T] >= 0
+        outward_TH[:, home] = np.where(found_T, order_TK[tensors, nearest_T], -1)
     return outward_TH
 
 

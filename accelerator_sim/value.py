@@ -62,15 +62,19 @@ def value_tensors(problem: PlacementProblem, tables: Tables | None = None) -> Te
     ideal_T = np.where(problem.allowed_TH, homes, -1).max(axis=1).astype(np.int8)
     _relax(tables, ideal_T, seconds_TH)
     seconds_TH = np.round(seconds_TH / RESOLUTION_S) * RESOLUTION_S
-    order_TH = np.full(seconds_TH.shape, -1, np.int8)
-    tiers, size_TH = problem.arrays.tier_H, problem.arrays.size_bytes_TH
-    for t, allowed_H in enumerate(problem.allowed_TH):
-        order = sorted(
-            np.flatnonzero(allowed_H).tolist(),
-            key=lambda h: (-int(tiers[h]), float(seconds_TH[t, h]), int(size_TH[t, h]), h),
-        )
-        order_TH[t, : len(order)] = order
-    return TensorValues(ideal_T, seconds_TH, order_TH)
+    return TensorValues(ideal_T, seconds_TH, _ordered(problem, seconds_TH))
+
+
+def _ordered(problem: PlacementProblem, seconds_TH: NDArray[np.float64]) -> NDArray[np.int8]:
+    """Allowed homes from the innermost tier outwards, the fastest of a tier first; then -1."""
+    allowed_TH, tiers_H = problem.allowed_TH, problem.arrays.tier_H.astype(np.int64)
+    homes_H = np.arange(len(tiers_H))
+    keys = np.broadcast_arrays(
+        homes_H, problem.arrays.size_bytes_TH, seconds_TH, -tiers_H, ~allowed_TH
+    )
+    order_TH = np.lexsort(keys, axis=-1)
+    order_TH[homes_H >= allowed_TH.sum(axis=1, keepdims=True)] = -1
+    return order_TH.astype(np.int8)
 
 
 @compiled

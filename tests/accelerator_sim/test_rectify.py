@@ -99,3 +99,24 @@ def test_the_ideal_home_is_the_one_that_takes_least_time(problem):
         assert sorted(listed) == np.flatnonzero(allowed[t]).tolist()
         tiers = [int(problem.arrays.tier_H[home]) for home in listed]
         assert tiers == sorted(tiers, reverse=True)
+
+
+@given(problem=problems(max_ops=10))
+def test_orders_of_homes_are_those_of_sorting_one_tensor_at_a_time(problem):
+    values = value_tensors(problem)
+    tier_H, size_TH = problem.arrays.tier_H.tolist(), problem.arrays.size_bytes_TH
+    outward_TH = build_rectifier(problem, values=values).outward_TH
+    for t, allowed_H in enumerate(problem.allowed_TH):
+        order = sorted(
+            np.flatnonzero(allowed_H).tolist(),
+            key=lambda h: (-tier_H[h], values.seconds_TH[t, h], size_TH[t, h], h),
+        )
+        rest = [-1] * (len(tier_H) - len(order))
+        assert values.order_TH[t].tolist() == order + rest
+        for home, tier in enumerate(tier_H):
+            further = [h for h in order if tier_H[h] < tier]
+            assert outward_TH[t, home] == (further[0] if further else -1)
+    tensors = problem.workload.tensors
+    size_T = [0 if tensor.alias_of is not None else tensor.size_bytes for tensor in tensors]
+    ties = sorted(range(len(tensors)), key=lambda t: (-size_T[t], tensors[t].start, t))
+    assert build_rectifier(problem).ties_T.tolist() == ties
