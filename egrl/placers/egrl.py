@@ -6,8 +6,9 @@ learner finds out from all measurements how it differs from the engine, and plan
 (`egrl/agents/egrl/unknown.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -95,22 +96,25 @@ class Egrl(Placer):
             engine = self.evaluator is None
             budget = Budget(evaluations=DEFAULT_EVALUATIONS if engine else config.evaluations)
         search = Search(problem, budget, progress, self.evaluator)
-        if self.evaluator is None and budget.evaluations is None and self.seeds:
-            for found in _references(problem, rng):  # Where time counts, something is held early.
+        if self.evaluator is not None:
+            self.learner(search, build_decoder(problem), rng).run()
+            return search.result()
+        references = _references(problem, rng) if self.seeds else iter(())
+        known = list(islice(references, 1))
+        if budget.evaluations is None:  # Where time counts, something is held early.
+            for found in known:
                 search.offer(found.homes_T, found.latency_s)
         decoder = build_decoder(problem)
-        if self.evaluator is not None:
-            self.learner(search, decoder, rng).run()
-            return search.result()
         rectifier = build_rectifier(problem, decoder.tables, decoder.values)
         shot = self._shot(decoder, rectifier, rng)
         first_PT = shot.first() if self.seeds else shot.alone()
-        starts = self._starts(first_PT, problem, rng)
+        _try(search, rectifier, first_PT)
+        starts = self._starts([*known, *references])
         if starts:
             _try(search, rectifier, np.stack(starts))
         if self.search and search.best_homes_T is not None and len(decoder.free):
-            known = [encoded(decoder, shot.rule, homes_T) for homes_T in starts[len(first_PT) :]]
-            seeds = [shot.keys, shot.rule, *known] if self.seeds else [shot.keys]
+            encodings = [encoded(decoder, shot.rule, homes_T) for homes_T in starts]
+            seeds = [shot.keys, shot.rule, *encodings] if self.seeds else [shot.keys]
             population = begin_population(
                 self.population, decoder, shot.decode, shot.keys, seeds, rng
             )
@@ -137,7 +141,8 @@ class Egrl(Placer):
         # Measurements are dear here, and the engine is free: only its favourite is measured.
         modelled_P = evaluate_batch(search.problem, first_PT).latency_s_P
         favourite_PT = first_PT[np.argsort(modelled_P, kind="stable")[:1]]
-        starts = self._starts(favourite_PT, search.problem, rng)
+        references = _references(search.problem, rng) if self.seeds else ()
+        starts = [*favourite_PT, *self._starts(references)]
         config = DEFAULT if self.config is None else self.config
         return build_unknown(search, decoder, starts, rng, config)
 
@@ -146,16 +151,12 @@ class Egrl(Placer):
         policy = None if self.policy is None else cached_policy(self.policy)
         return zero_shot(decoder.problem, decoder, rectifier, policy, rng, self.spoilt, self.head)
 
-    def _starts(
-        self, first_PT: I8, problem: PlacementProblem, rng: np.random.Generator
-    ) -> list[I8]:
-        """Placements that are tried first, the policy's own before all others."""
-        found = list(first_PT)
-        if not self.seeds:
-            return found
-        if self.start_T is not None:
-            found.append(np.array(self.start_T, np.int8))
-        return [*found, *(reference.homes_T for reference in _references(problem, rng))]
+    def _starts(self, references: Iterable[PlacerResult]) -> list[I8]:
+        """Placements that are tried after the policy's own."""
+        found = [reference.homes_T for reference in references]
+        if self.seeds and self.start_T is not None:
+            return [np.array(self.start_T, np.int8), *found]
+        return found
 
 
 def _references(problem: PlacementProblem, rng: np.random.Generator) -> Iterator[PlacerResult]:
