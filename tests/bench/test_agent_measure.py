@@ -115,6 +115,19 @@ def test_a_run_on_the_clock_is_a_row(monkeypatch):
     assert (row.budget, row.jobs) == (0.1, 2)
 
 
+@pytest.mark.parametrize(("late", "expected"), [(0, 1), (1, 2), (99, clock.WARM_RUNS)])
+def test_what_compiles_is_warmed_until_it_is_in_time(monkeypatch, late, expected):
+    runs = []
+
+    def run_on_clock(_placer, _problem, seconds, _seed):
+        runs.append(seconds)
+        return [], seconds * (3.0 if len(runs) <= late else 1.2), 1
+
+    monkeypatch.setattr(clock, "run_on_clock", run_on_clock)
+    clock._warm_up(Nothing(), PROBLEM, 1.0, 0)
+    assert runs == [1.0] * expected
+
+
 def test_a_run_under_the_protocol_is_a_row(tmp_path):
     row = protocol.measure(CountedTask(SmallCase(), "random-key", 0, 150, Path()))
     again = protocol.measure(CountedTask(SmallCase(), "random-key", 0, 150, Path()))
