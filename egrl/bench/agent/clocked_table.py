@@ -109,9 +109,12 @@ def _body(rows: Rows, part: Part, names: Sequence[str], times_s: Sequence[float]
 
 
 def _row(scores: Scores, method: str, names: Sequence[str], times_s: Sequence[float]) -> list[str]:
-    with_runs = scores.common(names, [method], times_s[-1])
-    runs = sum(len(scores.of(name, method, times_s[-1])) for name in with_runs)
-    pooled = [scores.pooled(with_runs, method, time_s) for time_s in times_s]
+    # A run that was given less than the longest time says what it held until then.
+    with_runs = scores.common(names, [method], times_s[0])
+    runs = sum(len(scores.of(name, method, times_s[0])) for name in with_runs)
+    pooled = [
+        scores.pooled(scores.common(names, [method], time_s), method, time_s) for time_s in times_s
+    ]
     return [
         method,
         f"{len(with_runs)} of {len(names)}",
