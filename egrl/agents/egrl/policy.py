@@ -16,6 +16,24 @@ F64 = NDArray[np.float64]
 PRIORITY_NOISE = 0.1
 PREFERENCE_NOISE = 0.5
 
+NOISE_SCALES = np.array(
+    [
+        [0.25, 0.25],
+        [1.0, 0.0],
+        [0.5, 0.5],
+        [2.0, 0.0],
+        [1.0, 1.0],
+        [4.0, 0.0],
+        [2.0, 2.0],
+        [8.0, 0.0],
+    ]
+)
+"""Factors of the noise of priorities and of preferences in a search; samples take turns.
+
+Half of them only reorder: what they move far still goes where it prefers to be, which noise in
+preferences forgets.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from egrl.agents.egrl.policy import PREFERENCE_NOISE, PRIORITY_NOISE, Keys
+from egrl.agents.egrl.policy import NOISE_SCALES, PREFERENCE_NOISE, PRIORITY_NOISE, Keys
 from egrl.placers.base import Search
 from egrl.placers.decoder import Decoder
 
@@ -22,9 +22,6 @@ F64 = NDArray[np.float64]
 I8 = NDArray[np.int8]
 
 Decode = Callable[[F64, F64], tuple[I8, NDArray[np.bool_]]]
-
-SCALES = (0.25, 0.5, 1.0, 2.0)
-"""Of the exploration noise; newcomers take turns."""
 
 FOUND = 40.0
 """How far ahead of the others the home of an encoded placement is preferred."""
@@ -167,11 +164,11 @@ def encoded(decoder: Decoder, keys: Keys, homes_T: I8) -> Keys:
 
 
 def _newcomers(keys: Keys, count: int, rng: np.random.Generator) -> tuple[F64, F64]:
-    scale_P = np.resize(np.array(SCALES), count)
+    scale_P2 = np.resize(NOISE_SCALES, (count, 2))
     priority, preference = _noise(rng, (count, *keys.preference_TH.shape))
     return (
-        keys.priority_T + scale_P[:, np.newaxis] * priority,
-        keys.preference_TH + scale_P[:, np.newaxis, np.newaxis] * preference,
+        keys.priority_T + scale_P2[:, :1] * priority,
+        keys.preference_TH + scale_P2[:, 1:, np.newaxis] * preference,
     )
 
 

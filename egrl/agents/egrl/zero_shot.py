@@ -19,6 +19,7 @@ from egrl.agents.egrl.checkpoint import Policy
 from egrl.agents.egrl.decoding import decode_keys
 from egrl.agents.egrl.observation import Observation, observe
 from egrl.agents.egrl.policy import (
+    NOISE_SCALES,
     PREFERENCE_NOISE,
     PRIORITY_NOISE,
     Keys,
@@ -33,9 +34,6 @@ I8 = NDArray[np.int8]
 
 STRENGTHS = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Of the policy's correction of the rule; decodes and samples take turns."""
-
-SAMPLE_SCALES = (0.25, 0.5, 1.0, 2.0)
-"""Of the exploration noise; pairs of samples take turns."""
 
 Spoilt = Literal["no", "shuffled"]
 Head = Literal["pairs", "softmax"]
@@ -74,9 +72,9 @@ class ZeroShot:
         """Placements around those of `first`: [P, T], only those that fit."""
         tensors, homes = self.keys.preference_TH.shape
         noise = draw_noise(count, tensors, homes, rng)
-        scale_P = np.resize(np.repeat(SAMPLE_SCALES, 2), count)
-        noise.priority_PT[:] *= scale_P[:, np.newaxis]
-        noise.preference_PTH[:] *= scale_P[:, np.newaxis, np.newaxis]
+        scale_P2 = np.resize(NOISE_SCALES, (count, 2))
+        noise.priority_PT[:] *= scale_P2[:, :1]
+        noise.preference_PTH[:] *= scale_P2[:, 1:, np.newaxis]
         priority_PT, preference_PTH = self._corrected(np.resize(STRENGTHS, count))
         priority_PT += PRIORITY_NOISE * noise.priority_PT
         preference_PTH += PREFERENCE_NOISE * noise.preference_PTH
