@@ -6,7 +6,7 @@ import pytest
 from accelerator_sim.engine import evaluate_batch
 from accelerator_sim.rectify import build_rectifier
 from egrl.agents.egrl.decoding import decode_keys
-from egrl.agents.egrl.policy import Keys
+from egrl.agents.egrl.policy import NOISE_SCALES, Keys
 from egrl.agents.egrl.zero_shot import STRENGTHS, ZeroShot
 from egrl.placers.decoder import build_decoder
 from tests.agents.ours.support import generated
@@ -58,6 +58,27 @@ def test_alone_is_the_policy_and_nothing_else():
 def test_nothing_between_a_rule_and_itself():
     shot = shot_of(generated(1), spread=0.0)
     assert shot.first().tolist() == shot.alone().tolist()
+
+
+def test_half_of_the_samples_only_reorder():
+    orders = NOISE_SCALES[:, 1] == 0.0
+    assert orders.tolist() == [False, True] * (len(NOISE_SCALES) // 2)
+    problem = generated(4)
+    decoded = []
+
+    class Spy(ZeroShot):
+        def decode(self, priority_PT, preference_PTH):
+            decoded.append((priority_PT, preference_PTH))
+            return super().decode(priority_PT, preference_PTH)
+
+    whole = shot_of(problem)
+    shot = Spy(whole.decoder, whole.rectifier, whole.rule, whole.rule)  # one centre for all
+    shot.samples(2 * len(NOISE_SCALES), np.random.default_rng(0))
+    priority_PT, preference_PTH = decoded[0]
+    kept_P = (preference_PTH == whole.rule.preference_TH).all(axis=(1, 2))
+    assert kept_P.tolist() == [*orders, *orders]
+    moved_P = (priority_PT != whole.rule.priority_T).mean(axis=1)
+    assert (moved_P == 1.0).all()
 
 
 def test_samples_lie_around_all_parts_of_the_correction_and_repeat():
