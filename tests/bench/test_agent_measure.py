@@ -16,6 +16,7 @@ from egrl.bench.agent.moves import from_native, transition
 from egrl.bench.agent.open_problems import OPEN_CASES
 from egrl.bench.agent.protocol import CountedTask
 from egrl.bench.agent.reference import measure_reference, plan_homes, plan_text
+from egrl.bench.agent.seeded import Seeded
 from egrl.bench.agent.settings import PARTS, AgentOptions, Settings
 from egrl.bench.agent.unknown import UnknownCase, UnknownTask, is_planner
 from egrl.bench.options import BenchOptions
@@ -23,6 +24,7 @@ from egrl.evaluators.base import Evaluator
 from egrl.evaluators.engine import EngineEvaluator
 from egrl.placers import PLACERS
 from egrl.placers.base import Budget, Placer, PlacerResult
+from egrl.placers.egrl import Egrl
 from egrl.placers.true_local_search import TrueLocalSearch
 from graph_ir.errors import UnmetRequirementError
 from tests.placers.support import check_result, random_problem
@@ -106,7 +108,7 @@ def test_who_finds_nothing_has_no_curve():
 
 
 def test_a_run_on_the_clock_is_a_row(monkeypatch):
-    monkeypatch.setattr(clock, "WARM_SECONDS", 0.01)
+    monkeypatch.setattr(clock, "WARM_SECONDS", 0.1)
     row = measure_on_clock(ClockedTask("time", SmallCase(), "anneal", 3, (0.01, 0.1), Path(), 2))
     assert row.key == "time: small on nnp-i: anneal: 3"
     assert row.latency_s == row.curve[-1][1]
@@ -241,3 +243,42 @@ def test_every_part_has_methods_whose_factories_make_placers():
         for name in of_part(part, []):
             assert isinstance(METHODS[name].make(PROBLEM, None, None), Placer)
     assert len({case.name for case in OPEN_CASES}) == len(OPEN_CASES)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Placer):
+    """Notes what it is asked, and finds what it is told to."""
+
+    start_T: np.ndarray
+    seen: list[tuple[np.ndarray, Budget]]
+    latency_s: float = 1e-9
+
+    def place(self, problem, budget, rng, progress=lambda _m, _s: None):
+        self.seen.append((self.start_T, budget))
+        curve = ((1, 1.0), (7, self.latency_s))
+        return PlacerResult(self.start_T, self.latency_s, 7, 0.0, curve=curve)
+
+
+def test_a_baseline_pays_for_what_it_begins_with():
+    rng = np.random.default_rng(0)
+    seen: list[tuple[np.ndarray, Budget]] = []
+    start = Egrl(policy=None, search=False, samples=0).place(PROBLEM, Budget(evaluations=99), rng)
+    seeded = Seeded(lambda start_T: Asked(start_T, seen))
+    found = seeded.place(PROBLEM, Budget(evaluations=100, seconds=60.0), rng)
+    assert np.array_equal(seen[0][0], start.homes_T)
+    assert seen[0][1].evaluations == 100 - start.evaluations
+    assert 0.0 < seen[0][1].seconds < 60.0
+    assert found.evaluations == start.evaluations + 7
+    # What is no better than the start is no incumbent.
+    assert found.curve == (*start.curve, (start.evaluations + 7, 1e-9))
+    # Nothing is left: the search is not begun.
+    spent = seeded.place(PROBLEM, Budget(evaluations=start.evaluations), rng)
+    assert len(seen) == 1
+    assert spent.latency_s == start.latency_s
+
+
+@pytest.mark.parametrize("search", [lambda start_T: Asked(start_T, [], 9.0), lambda _: Nothing()])
+def test_a_search_that_finds_nothing_better_keeps_its_start(search):
+    found = Seeded(search).place(PROBLEM, Budget(evaluations=100), np.random.default_rng(0))
+    assert found.latency_s < 9.0
+    assert found.latency_s == found.curve[-1][1]

@@ -11,6 +11,7 @@ from egrl.bench.agent.cases import AnyCase, native_seconds
 from egrl.bench.agent.methods import METHODS, Kind, Part
 from egrl.bench.agent.rows import Run, thinned
 from egrl.bench.agent.statistics import value_at
+from egrl.bench.settings import processor
 from egrl.placers.base import Budget, Placer
 from graph_ir.errors import UnmetRequirementError
 
@@ -154,4 +155,5 @@ def measure_on_clock(task: ClockedTask) -> Run:
         seconds=round(seconds, 3),
         curve=curve if method.kind in ("timed", "solver") else thinned(curve),
         jobs=task.jobs,
+        machine=processor(),
     )

@@ -10,7 +10,14 @@ from egrl.bench.agent.open_problems import TIMES_S as OPEN_TIMES_S
 from egrl.bench.agent.rows import Rows
 from egrl.bench.agent.scores import Scores, scores_of
 from egrl.bench.agent.settings import SEEDS
-from egrl.bench.agent.text import interval_text, missing_text, percent, seconds_name, table
+from egrl.bench.agent.text import (
+    interval_text,
+    machines_text,
+    missing_text,
+    percent,
+    seconds_name,
+    table,
+)
 
 TIME_NAMES = tuple(case.name for case in TIME_CASES)
 OPEN_NAMES = tuple(case.name for case in OPEN_CASES)
@@ -94,14 +101,10 @@ def _body(rows: Rows, part: Part, names: Sequence[str], times_s: Sequence[float]
     scores = scores_of(rows, part)
     cells = [_row(scores, method, names, times_s) for method in methods]
     header = ["method", "problems", "runs", *(seconds_name(time_s) for time_s in times_s)]
-    several = sum(run.jobs > 1 for run in rows.runs.values() if run.part == part)
     return [
         missing_text(scores, names, methods, SEEDS[part], times_s[-1]),
-        *(
-            ["", f"{several} runs were measured while others ran at the same time."]
-            if several
-            else []
-        ),
+        "",
+        machines_text(rows, part),
         "",
         *table(header, cells),
         "",

@@ -32,7 +32,7 @@ def document_lines(rows: Rows, pictures: set[str], folder: str = "agent") -> lis
         "it; `egrl` is ours; all others neither learn nor were trained. A run that is not there is "
         "named as missing, and no verdict counts it.",
         "",
-        f"Machine: {machine_line()}.",
+        f"Written on: {machine_line()}; each experiment says where its runs were measured.",
         "",
         *goals.section(rows),
         *protocol_table.section(rows, pictures),

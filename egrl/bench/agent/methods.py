@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from accelerator_sim.problem import PlacementProblem
 from egrl.evaluators.base import Evaluator
 from egrl.placers import PLACERS
-from egrl.placers.base import Budget, Placer
+from egrl.placers.base import Placer
 
 if TYPE_CHECKING:
     from egrl.agents.paper.config import Ablation
@@ -62,45 +62,41 @@ def _paper(ablation: "Ablation" = "none") -> Make:
 
 
 def _random_key(
-    problem: PlacementProblem, evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+    _problem: PlacementProblem, evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
 ) -> Placer:
+    from egrl.bench.agent.seeded import Seeded
     from egrl.placers.random_key import RandomKey
 
-    return RandomKey(start_T=_start(problem, start_T), evaluator=evaluator)
+    if start_T is not None:
+        return RandomKey(start_T=start_T, evaluator=evaluator)
+    return Seeded(lambda begin_T: RandomKey(start_T=begin_T))
 
 
 def _guided(
-    problem: PlacementProblem, _evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+    _problem: PlacementProblem, _evaluator: Evaluator | None, _start: NDArray[np.int8] | None
 ) -> Placer:
+    from egrl.bench.agent.seeded import Seeded
     from egrl.placers.guided import Guided
 
-    return Guided(start_T=_start(problem, start_T))
+    return Seeded(lambda begin_T: Guided(start_T=begin_T))
 
 
 def _anneal(
-    problem: PlacementProblem, _evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+    _problem: PlacementProblem, _evaluator: Evaluator | None, _start: NDArray[np.int8] | None
 ) -> Placer:
+    from egrl.bench.agent.seeded import Seeded
     from egrl.placers.anneal import Anneal
 
-    return Anneal(start_T=_start(problem, start_T))
+    return Seeded(lambda begin_T: Anneal(start_T=begin_T))
 
 
 def _lns(
-    problem: PlacementProblem, _evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+    _problem: PlacementProblem, _evaluator: Evaluator | None, _start: NDArray[np.int8] | None
 ) -> Placer:
+    from egrl.bench.agent.seeded import Seeded
     from egrl.placers.lns import Lns
 
-    return Lns(start_T=_start(problem, start_T))
-
-
-def _start(problem: PlacementProblem, start_T: NDArray[np.int8] | None) -> NDArray[np.int8]:
-    """What `egrl` is seeded with besides its policy: the best of its rule and the references."""
-    if start_T is not None:
-        return start_T
-    from egrl.placers.egrl import Egrl
-
-    seeded = Egrl(policy=None, search=False, samples=0)
-    return seeded.place(problem, Budget(evaluations=100), np.random.default_rng(0)).homes_T
+    return Seeded(lambda begin_T: Lns(start_T=begin_T))
 
 
 def _rule(

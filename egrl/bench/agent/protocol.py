@@ -16,6 +16,7 @@ from egrl.bench.agent.methods import METHODS, Part, of_part
 from egrl.bench.agent.moves import from_native
 from egrl.bench.agent.rows import Run, thinned
 from egrl.bench.agent.settings import Settings
+from egrl.bench.settings import processor
 from egrl.placers.base import Budget
 from graph_ir.errors import UnmetRequirementError
 
@@ -80,4 +81,5 @@ def measure(task: CountedTask) -> Run:
         curve=[] if found is None else thinned(found.curve),
         moved_bytes=moved_bytes,
         moved_tensors=moved_tensors,
+        machine=processor(),
     )

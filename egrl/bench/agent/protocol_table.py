@@ -11,7 +11,7 @@ from egrl.bench.agent.rows import Reference, Rows, Run
 from egrl.bench.agent.scores import Scores, scores_of, whole
 from egrl.bench.agent.settings import SEEDS
 from egrl.bench.agent.statistics import first_within
-from egrl.bench.agent.text import interval_text, missing_text, percent, slug, table
+from egrl.bench.agent.text import interval_text, machines_text, missing_text, percent, slug, table
 
 WITHIN = (0.05, 0.02, 0.01)
 NAMES = tuple(case.name for case in PROTOCOL_CASES)
@@ -47,6 +47,8 @@ def section(rows: Rows, pictures: set[str]) -> list[str]:
         "of the seeds; a dash where less than half of them got there, then how many did.",
         "",
         missing_text(scores, NAMES, methods, SEEDS[PART], EVALUATIONS),
+        "",
+        machines_text(rows, PART),
         "",
         "### All problems",
         "",

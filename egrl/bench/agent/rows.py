@@ -72,6 +72,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
         moved_bytes: bytes of tensors by tier of `native` (rows) and of this placement (columns).
         moved_tensors: their number.
         jobs: runs at the same time, where time counts.
+        machine: on which it ran.
     """
 
     part: str
@@ -87,6 +88,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     moved_bytes: list[list[int]] = []
     moved_tensors: list[list[int]] = []
     jobs: int = 1
+    machine: str = ""
 
     @property
     def key(self) -> str:

@@ -1,10 +1,12 @@
 """Pieces of the document that all experiments share."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from egrl.bench.agent.methods import METHODS, is_seedless
+from egrl.bench.agent.rows import Rows
 from egrl.bench.agent.scores import Scores
 from egrl.bench.agent.statistics import Interval
 
@@ -66,6 +68,16 @@ def missing_text(
     if not lacking:
         return "No run is missing."
     return f"Runs that are missing, by method: {', '.join(lacking)}."
+
+
+def machines_text(rows: Rows, part: str) -> str:
+    """On which machines the runs of an experiment were measured, and how many at a time."""
+    runs = [run for run in rows.runs.values() if run.part == part]
+    counts = Counter(run.machine or "a machine that is not recorded" for run in runs)
+    named = [f"{name} ({count:,} runs)" for name, count in sorted(counts.items())]
+    several = sum(run.jobs > 1 for run in runs)
+    beside = f" {several:,} runs were measured while others ran at the same time." * (several > 0)
+    return f"Measured on: {'; '.join(named) or 'nothing yet'}.{beside}"
 
 
 def slug(name: str) -> str:

@@ -19,6 +19,7 @@ from egrl.bench.agent.methods import METHODS, Part, of_part
 from egrl.bench.agent.reference import plan_homes
 from egrl.bench.agent.rows import Rows, Run, thinned
 from egrl.bench.agent.settings import Settings
+from egrl.bench.settings import processor
 from egrl.evaluators.base import Evaluator
 from egrl.evaluators.detailed import DetailedEvaluator
 from egrl.evaluators.perturbed import PerturbedEvaluator
@@ -160,4 +161,5 @@ def measure(task: UnknownTask) -> Run:
         evaluations=evaluations,
         seconds=round(time.monotonic() - began, 3),
         curve=curve,
+        machine=processor(),
     )

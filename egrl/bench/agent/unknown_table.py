@@ -7,7 +7,7 @@ from egrl.bench.agent.methods import of_part
 from egrl.bench.agent.rows import Rows
 from egrl.bench.agent.scores import Scores, scores_of
 from egrl.bench.agent.settings import SEEDS
-from egrl.bench.agent.text import interval_text, missing_text, percent, table
+from egrl.bench.agent.text import interval_text, machines_text, missing_text, percent, table
 from egrl.bench.agent.unknown import COUNTS, DETAILED, EVALUATIONS, PART, TRUTHS, is_planner
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -37,6 +37,8 @@ def section(rows: Rows, pictures: set[str]) -> list[str]:
         "95 % intervals.",
         "",
         missing_text(scores, names_of(TRUTHS), methods, SEEDS[PART], EVALUATIONS),
+        "",
+        machines_text(rows, PART),
         "",
     ]
     for group, truths in GROUPS.items():
