@@ -73,6 +73,7 @@ def test_the_kernels_compute_what_the_published_layers_do(seed):
     nodes, edges, _, _ = inputs(seed, batch=3)
     torch.manual_seed(seed)
     network = GraphUNet(21, SMALL)
+    draw_what_is_zero(network)
     topology = build_topology(edges, 24)
     weights = torch.rand((3, 24, 16))
     both_2E = torch.tensor([pair for pair in pairs(topology.batch(3)) if pair[0] != pair[1]]).T
@@ -99,13 +100,30 @@ def test_a_population_in_one_pass():
     topology = build_topology(edges, 24)
     policies = [built(Policy, seed) for seed in range(3)]
     names = [name for name, _ in policies[0].named_parameters()]
+    for policy in policies:
+        draw_what_is_zero(policy)
     stacked = {
-        name: torch.stack([policy.get_parameter(name) for policy in policies]) for name in names
+        name: torch.stack([policy.get_parameter(name) for policy in policies])
+        .detach()
+        .requires_grad_(True)
+        for name in names
     }
-    with torch.no_grad():
-        together = functional_call(policies[0], stacked, (nodes, topology))
-        alone = [p(nodes[i : i + 1], topology)[0] for i, p in enumerate(policies)]
-    torch.testing.assert_close(together, torch.stack(alone))
+    together = functional_call(policies[0], stacked, (nodes, topology))
+    alone = torch.stack([p(nodes[i : i + 1], topology)[0] for i, p in enumerate(policies)])
+    torch.testing.assert_close(together, alone)
+    weights = torch.rand(alone.shape)
+    (together * weights).sum().backward()
+    (alone * weights).sum().backward()
+    for name in names:
+        each = torch.stack([policy.get_parameter(name).grad for policy in policies])
+        torch.testing.assert_close(stacked[name].grad, each, rtol=1e-3, atol=2e-5)
+
+
+def draw_what_is_zero(network):
+    """Biases begin with zero, where a wrong one does not show."""
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
 
 
 def inputs(seed=0, batch=2):

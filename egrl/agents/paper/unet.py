@@ -74,16 +74,14 @@ def convolve(layer: nn.Module, x_BNF: Tensor, graph: Graph) -> Tensor:
     """A `GATConv` with self-loops, on every graph of the batch: [B, N, C]."""
     assert isinstance(layer, GATConv)
     x_BNC = linear(layer.lin, x_BNF)
-    # Both logits of every head at once: two columns per head, with its own channels only.
-    vectors_GKW2 = torch.stack([layer.att_src, layer.att_dst], dim=-1)
-    vectors_GKW2 = vectors_GKW2.reshape(-1, *vectors_GKW2.shape[-3:])
-    own_KK = torch.eye(layer.heads)[:, None, None, :]
-    columns_GCH = (vectors_GKW2[..., None] * own_KK).flatten(3).flatten(1, 2)
-    logits_MH = (x_BNC @ columns_GCH).flatten(0, 1)
-    source_MK, sink_MK = logits_MH[:, : layer.heads], logits_MH[:, layer.heads :]
-    x_MKW = x_BNC.reshape(-1, layer.heads, layer.out_channels)
-    out_MKW: Tensor = Attention.apply(x_MKW, source_MK, sink_MK, graph)  # type: ignore[no-untyped-call]
-    return out_MKW.view_as(x_BNC) + _per_node(layer.bias, layer.lin.weight)
+    width = layer.out_channels
+    source_GKW = layer.att_src.reshape(-1, layer.heads, width)
+    sink_GKW = layer.att_dst.reshape(-1, layer.heads, width)
+    bias_GC = layer.bias.reshape(-1, layer.heads * width)
+    out_MC: Tensor = Attention.apply(  # type: ignore[no-untyped-call]
+        x_BNC.flatten(0, 1), source_GKW, sink_GKW, bias_GC, graph
+    )
+    return out_MC.view_as(x_BNC)
 
 
 def pooled(layer: nn.Module, x_BNC: Tensor) -> tuple[Tensor, Tensor]:
