@@ -8,7 +8,10 @@ inference.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from accelerator_sim.allocate import Allocation, Buffer, allocate
+import numpy as np
+from numpy.typing import NDArray
+
+from accelerator_sim.allocate import Allocation, Buffer, allocate, allocate_arrays
 from accelerator_sim.plan import IMAGE_TENSOR, STAGING_TENSOR
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.reference_engine import uses_staging
@@ -75,9 +78,29 @@ def allocate_tiers(problem: PlacementProblem, homes: Sequence[int]) -> list[Tier
     return result
 
 
-def has_addresses(problem: PlacementProblem, homes: Sequence[int]) -> bool:
-    """Whether every tier's buffers have offsets within its capacity."""
-    return all(
-        allocate(buffers, int(problem.accelerator.tiers[index].capacity_bytes.value)).feasible
-        for index, buffers in enumerate(tier_buffers(problem, homes))
-    )
+def has_addresses(problem: PlacementProblem, homes_T: NDArray[np.int8]) -> bool:
+    """Whether every tier's buffers have offsets within its capacity.
+
+    The buffers are those of `tier_buffers`, without a name or an object each: searches ask for
+    every incumbent.
+    """
+    accelerator, a = problem.accelerator, problem.arrays
+    tier_T = a.tier_H[homes_T]
+    size_T = a.size_bytes_TH[np.arange(len(homes_T)), homes_T]
+    image_bytes = int(a.image_bytes_T[tier_T > 0].sum())
+    ring_bytes = accelerator.streaming.staging_bytes
+    inner = len(accelerator.tiers) - 1
+    rings = bool((a.streamed_T & (tier_T != inner)).any())
+    for k, tier in enumerate(accelerator.tiers):
+        whole = [ring_bytes] * (k == inner and rings) + [image_bytes] * (k == 0 and image_bytes > 0)
+        here = np.flatnonzero((tier_T == k) & (size_T > 0))
+        found = allocate_arrays(
+            np.append(a.start_T[here], [0] * len(whole)),
+            np.append(a.end_T[here], [max(1, problem.op_count)] * len(whole)),
+            np.append(size_T[here], np.array(whole, np.int64)),
+            np.full(len(here) + len(whole), tier.alignment_bytes, np.int64),
+            int(tier.capacity_bytes.value),
+        )
+        if not found.feasible:
+            return False
+    return True

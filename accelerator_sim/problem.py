@@ -44,6 +44,8 @@ class EngineArrays:
     size_bytes_TH: NDArray[np.int64]
     start_T: NDArray[np.int64]
     end_T: NDArray[np.int64]
+    image_bytes_T: NDArray[np.int64]
+    streamed_T: NDArray[np.bool_]
     capacity_bytes_L: NDArray[np.int64]
     staging_bytes: int
     ring_bytes: float
@@ -287,6 +289,33 @@ def _layout_ops(
     )
 
 
+def _image_bytes(workload: Workload, accelerator: Accelerator) -> NDArray[np.int64]:
+    """Bytes that each weight takes in the outermost tier when it lives further in; others none."""
+    align = accelerator.tiers[0].alignment_bytes
+    return np.array(
+        [
+            -(-tensor.size_bytes // align) * align
+            if tensor.kind is TensorKind.WEIGHT and tensor.alias_of is None
+            else 0
+            for tensor in workload.tensors
+        ],
+        np.int64,
+    )
+
+
+def _streamed(workload: Workload, accelerator: Accelerator) -> NDArray[np.bool_]:
+    """Weights and states that some op reads; outside the innermost tier they stream by the ring."""
+    streamed_T = np.zeros(len(workload.tensors), np.bool_)
+    if accelerator.streaming.path != "ring":
+        return streamed_T
+    for op in workload.ops:
+        for operand in op.operands:
+            resident = workload.tensors[operand.tensor].kind in STREAMED_KINDS
+            if resident and not operand.is_write and not operand.fresh:
+                streamed_T[operand.tensor] |= operand.traffic_bytes > 0
+    return streamed_T
+
+
 def _flatten(
     workload: Workload,
     accelerator: Accelerator,
@@ -357,6 +386,8 @@ def _flatten(
         size_bytes_TH=size_TH,
         start_T=start_T,
         end_T=end_T,
+        image_bytes_T=_image_bytes(workload, accelerator),
+        streamed_T=_streamed(workload, accelerator),
         capacity_bytes_L=np.array(
             [int(tier.capacity_bytes.value) for tier in accelerator.tiers], np.int64
         ),

@@ -62,11 +62,16 @@ def value_tensors(problem: PlacementProblem, tables: Tables | None = None) -> Te
     ideal_T = np.where(problem.allowed_TH, homes, -1).max(axis=1).astype(np.int8)
     _relax(tables, ideal_T, seconds_TH)
     seconds_TH = np.round(seconds_TH / RESOLUTION_S) * RESOLUTION_S
-    return TensorValues(ideal_T, seconds_TH, _ordered(problem, seconds_TH))
+    return TensorValues(ideal_T, seconds_TH, ordered_homes(problem, seconds_TH))
 
 
-def _ordered(problem: PlacementProblem, seconds_TH: NDArray[np.float64]) -> NDArray[np.int8]:
-    """Allowed homes from the innermost tier outwards, the fastest of a tier first; then -1."""
+def ordered_homes(problem: PlacementProblem, seconds_TH: NDArray[np.float64]) -> NDArray[np.int8]:
+    """Allowed homes from the innermost tier outwards, -1 after the last: int8, [T, H].
+
+    Args:
+        problem: the problem.
+        seconds_TH: the lowest of a tier come first, then those that take fewest bytes.
+    """
     allowed_TH, tiers_H = problem.allowed_TH, problem.arrays.tier_H.astype(np.int64)
     homes_H = np.arange(len(tiers_H))
     keys = np.broadcast_arrays(

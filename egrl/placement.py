@@ -116,7 +116,7 @@ def no_slower(
         if home >= 0 and problem.allowed_TH[t, home]:
             homes_T[t] = home
     latency_s, overflow_bytes = evaluate(problem, homes_T)
-    fits = overflow_bytes <= 0 and has_addresses(problem, homes_T.tolist())
+    fits = overflow_bytes <= 0 and has_addresses(problem, homes_T)
     if not fits or not latency_s < result.latency_s:
         return result
     return replace(result, homes_T=homes_T, latency_s=latency_s)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelerator_sim.problem import PlacementProblem
-from graph_ir.workload import TensorKind
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -92,7 +91,7 @@ def build_tables(problem: PlacementProblem) -> Tables:
     op_MF[a.untabled_D, UNTABLED] = own_records + np.arange(len(a.untabled_D))
     by_tensor = np.argsort(a.row_tensor_E, kind="stable")
     uses = np.concatenate([[0], np.cumsum(np.bincount(a.row_tensor_E, minlength=tensor_count))])
-    tensor_TF = np.stack([a.start_T, a.end_T, uses[:-1], uses[1:], _streamed(problem)], axis=1)
+    tensor_TF = np.stack([a.start_T, a.end_T, uses[:-1], uses[1:], a.streamed_T], axis=1)
     return Tables(
         tensor_TF=np.ascontiguousarray(tensor_TF, np.int64),
         use_UF=np.stack([row_op_E, a.radix_E], axis=1)[by_tensor].astype(np.int64),
@@ -129,17 +128,3 @@ def empty_state(tables: Tables, homes_T: I8) -> State:
         queue_SMF=np.zeros((2, op_count + 1, 2), np.int64),
         fetched_SML=np.zeros((2, op_count + 1, tier_count)),
     )
-
-
-def _streamed(problem: PlacementProblem) -> I64:
-    """1 for weights and states that some op reads; outside the innermost tier they stream."""
-    streamed_T = np.zeros(problem.tensor_count, np.int64)
-    if problem.accelerator.streaming.path != "ring":
-        return streamed_T
-    for op in problem.workload.ops:
-        for operand in op.operands:
-            kind = problem.workload.tensors[operand.tensor].kind
-            resident = kind in (TensorKind.WEIGHT, TensorKind.STATE)
-            if resident and not operand.is_write and not operand.fresh:
-                streamed_T[operand.tensor] |= operand.traffic_bytes > 0
-    return streamed_T

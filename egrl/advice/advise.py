@@ -111,7 +111,7 @@ def _on_own_machine(problem: PlacementProblem, found: PlacedAgain) -> float:
     if not allowed.all():
         return float(np.inf)
     latency_s, overflow_bytes = evaluate(problem, found.homes_T)
-    if overflow_bytes > 0 or not has_addresses(problem, found.homes_T.tolist()):
+    if overflow_bytes > 0 or not has_addresses(problem, found.homes_T):
         return float(np.inf)
     return latency_s
 

@@ -28,18 +28,18 @@ class ActsFirst(ConstructivePlacer):
 
 def acts_first_order(problem: PlacementProblem, decoder: Decoder) -> NDArray[np.int64]:
     """The tensors that have a choice, in the order of the rule."""
-    tensors = problem.workload.tensors
-    choices_TH = fewest_bytes_first(problem)
-    outermost_T = outermost_homes(problem)
-    size_TH = problem.arrays.size_bytes_TH
-    buffers: list[tuple[int, int, int]] = []
-    weights: list[tuple[float, int]] = []
-    for t in decoder.free.tolist():
-        if tensors[t].kind not in RESIDENT_KINDS:
-            buffers.append((tensors[t].size_bytes, tensors[t].start, t))
-            continue
-        home = int(choices_TH[t, 0])
-        stall_s = decoder.values.saved_s(t, home, int(outermost_T[t]))
-        weights.append((-stall_s / max(1, int(size_TH[t, home])), t))
-    order = [t for _, _, t in sorted(buffers)] + [t for _, t in sorted(weights)]
-    return np.array(order, np.int64)
+    tensors, free = problem.workload.tensors, decoder.free
+    resident_F = np.array([tensors[t].kind in RESIDENT_KINDS for t in free.tolist()], np.bool_)
+    buffers, weights = free[~resident_F], free[resident_F]
+    bytes_B = np.array([tensors[t].size_bytes for t in buffers.tolist()], np.int64)
+    home_W = fewest_bytes_first(problem)[weights, 0]
+    seconds_WH = decoder.values.seconds_TH[weights]
+    places = np.arange(len(weights))
+    stall_W = seconds_WH[places, outermost_homes(problem)[weights]] - seconds_WH[places, home_W]
+    density_W = stall_W / np.maximum(1, problem.arrays.size_bytes_TH[weights, home_W])
+    return np.concatenate(
+        [
+            buffers[np.lexsort((problem.arrays.start_T[buffers], bytes_B))],
+            weights[np.argsort(-density_W, kind="stable")],
+        ]
+    )

@@ -17,7 +17,7 @@ class AllOutermost(ConstructivePlacer):
     def homes(self, problem: PlacementProblem, decoder: Decoder) -> NDArray[np.int8]:
         """See `ConstructivePlacer.homes`."""
         choices_TH = np.full(problem.allowed_TH.shape, -1, np.int8)
-        for t, allowed_H in enumerate(problem.allowed_TH):
-            homes = np.flatnonzero(allowed_H)
-            choices_TH[t, : len(homes)] = homes
+        t, home = np.nonzero(problem.allowed_TH)
+        # Homes are listed from the outermost tier to the innermost.
+        choices_TH[t, np.cumsum(problem.allowed_TH, axis=1)[t, home] - 1] = home
         return decoder.decode(decoder.free, choices_TH)

@@ -106,7 +106,7 @@ class Search:
         """Make this feasible placement the incumbent if it is better and has addresses."""
         if not latency_s < self.best_s:
             return False
-        if not has_addresses(self.problem, homes_T.tolist()):
+        if not has_addresses(self.problem, homes_T):
             return False
         self.best_s = latency_s
         self.best_homes_T = homes_T.copy()

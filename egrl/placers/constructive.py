@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from accelerator_sim.engine import evaluate
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import build_rectifier
+from accelerator_sim.value import ordered_homes
 from egrl.placers.addressable import offer_addressable
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
 from egrl.placers.decoder import Decoder, build_decoder
@@ -47,15 +48,7 @@ class ConstructivePlacer(Placer):
 
 def fewest_bytes_first(problem: PlacementProblem) -> NDArray[np.int8]:
     """Homes to try for each tensor, -1 after the last: innermost tier first, then fewest bytes."""
-    tier_H, size_TH = problem.arrays.tier_H, problem.arrays.size_bytes_TH
-    choices_TH = np.full(problem.allowed_TH.shape, -1, np.int8)
-    for t, allowed_H in enumerate(problem.allowed_TH):
-        homes = sorted(
-            np.flatnonzero(allowed_H).tolist(),
-            key=lambda h: (-int(tier_H[h]), int(size_TH[t, h]), h),
-        )
-        choices_TH[t, : len(homes)] = homes
-    return choices_TH
+    return ordered_homes(problem, np.zeros(problem.allowed_TH.shape))
 
 
 def outermost_homes(problem: PlacementProblem) -> NDArray[np.int64]:

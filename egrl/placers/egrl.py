@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerator_sim.engine import evaluate_batch
+from accelerator_sim.engine import evaluate, evaluate_batch
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import Rectifier, build_rectifier
 from egrl.agents.egrl.checkpoint import SHIPPED, cached_policy
@@ -28,6 +28,7 @@ from egrl.placers.acts_first import ActsFirst
 from egrl.placers.addressable import offer_addressable
 from egrl.placers.all_outermost import AllOutermost
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
+from egrl.placers.constructive import ConstructivePlacer
 from egrl.placers.decoder import Decoder, build_decoder
 from egrl.placers.greedy import Greedy
 from egrl.placers.native import Native
@@ -39,7 +40,7 @@ DEFAULT_EVALUATIONS = 20_000
 
 DEFAULT_POPULATION = PopulationConfig()
 
-REFERENCES: tuple[type[Placer], ...] = (ActsFirst, Greedy, Native, AllOutermost)
+REFERENCES: tuple[type[ConstructivePlacer], ...] = (ActsFirst, Greedy, Native, AllOutermost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +100,13 @@ class Egrl(Placer):
         if self.evaluator is not None:
             self.learner(search, build_decoder(problem), rng).run()
             return search.result()
-        references = _references(problem, rng) if self.seeds else iter(())
-        known = list(islice(references, 1))
-        if budget.evaluations is None:  # Where time counts, something is held early.
-            for found in known:
-                search.offer(found.homes_T, found.latency_s)
         decoder = build_decoder(problem)
         rectifier = build_rectifier(problem, decoder.tables, decoder.values)
+        references = _references(decoder) if self.seeds else iter(())
+        known = list(islice(references, 1))
+        if budget.evaluations is None:  # Where time counts, something is held early.
+            for homes_T in known:
+                offer_addressable(search, rectifier, homes_T, evaluate(problem, homes_T)[0])
         shot = self._shot(decoder, rectifier, rng)
         first_PT = shot.first() if self.seeds else shot.alone()
         _try(search, rectifier, first_PT)
@@ -141,7 +142,7 @@ class Egrl(Placer):
         # Measurements are dear here, and the engine is free: only its favourite is measured.
         modelled_P = evaluate_batch(search.problem, first_PT).latency_s_P
         favourite_PT = first_PT[np.argsort(modelled_P, kind="stable")[:1]]
-        references = _references(search.problem, rng) if self.seeds else ()
+        references = _references(decoder) if self.seeds else ()
         starts = [*favourite_PT, *self._starts(references)]
         config = DEFAULT if self.config is None else self.config
         return build_unknown(search, decoder, starts, rng, config)
@@ -151,19 +152,18 @@ class Egrl(Placer):
         policy = None if self.policy is None else cached_policy(self.policy)
         return zero_shot(decoder.problem, decoder, rectifier, policy, rng, self.spoilt, self.head)
 
-    def _starts(self, references: Iterable[PlacerResult]) -> list[I8]:
+    def _starts(self, references: Iterable[I8]) -> list[I8]:
         """Placements that are tried after the policy's own."""
-        found = [reference.homes_T for reference in references]
         if self.seeds and self.start_T is not None:
-            return [np.array(self.start_T, np.int8), *found]
-        return found
+            return [np.array(self.start_T, np.int8), *references]
+        return list(references)
 
 
-def _references(problem: PlacementProblem, rng: np.random.Generator) -> Iterator[PlacerResult]:
+def _references(decoder: Decoder) -> Iterator[I8]:
     """What the references give, one after another."""
     for reference in REFERENCES:
         try:
-            yield reference().place(problem, Budget(evaluations=1), rng)
+            yield reference().homes(decoder.problem, decoder)
         except UnmetRequirementError:
             continue  # This rule finds nothing feasible here; others may.
 

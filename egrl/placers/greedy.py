@@ -27,16 +27,14 @@ class Greedy(ConstructivePlacer):
 
 def density_order(problem: PlacementProblem, decoder: Decoder) -> NDArray[np.int64]:
     """The tensors that have a choice, by falling benefit density, then by index."""
-    outermost_T = outermost_homes(problem)
-    keys: list[tuple[float, int]] = []
-    for t in decoder.free.tolist():
-        tensor = problem.workload.tensors[t]
-        outermost = int(outermost_T[t])
-        densities = [
-            decoder.values.saved_s(t, home, outermost)
-            / max(1, int(problem.arrays.size_bytes_TH[t, home]) * (tensor.end - tensor.start))
-            for home in np.flatnonzero(problem.allowed_TH[t]).tolist()
-            if home != outermost
-        ]
-        keys.append((-max(densities), t))
-    return np.array([t for _, t in sorted(keys)], np.int64)
+    a, free = problem.arrays, decoder.free
+    seconds_FH, outermost_F = decoder.values.seconds_TH[free], outermost_homes(problem)[free]
+    places = np.arange(len(free))
+    choice_FH = problem.allowed_TH[free]
+    choice_FH[places, outermost_F] = False
+    saved_FH = np.full(choice_FH.shape, -np.inf)
+    np.subtract(seconds_FH[places, outermost_F][:, None], seconds_FH, saved_FH, where=choice_FH)
+    space_FH = a.size_bytes_TH[free] * (a.end_T - a.start_T)[free, None]
+    density_F = (saved_FH / np.maximum(1, space_FH)).max(axis=1)
+    order: NDArray[np.int64] = free[np.argsort(-density_F, kind="stable")]
+    return order

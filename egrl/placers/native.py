@@ -14,9 +14,14 @@ from numpy.typing import NDArray
 from accelerator_sim.problem import PlacementProblem
 from egrl.placers.constructive import ConstructivePlacer, fewest_bytes_first
 from egrl.placers.decoder import Decoder
-from graph_ir.workload import Op, TensorKind, Workload
+from graph_ir.workload import TensorKind
 
 RESIDENT_KINDS = (TensorKind.WEIGHT, TensorKind.STATE)
+
+RESIDENT, SCRATCH, OUTPUT = range(3)
+"""The turns in which an op's tensors are placed."""
+
+_TURNS = {**dict.fromkeys(RESIDENT_KINDS, RESIDENT), TensorKind.SCRATCH: SCRATCH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +38,14 @@ def execution_order(problem: PlacementProblem) -> NDArray[np.int64]:
 
     A tensor that no op brings in (an input that may live elsewhere, say) comes last.
     """
-    workload = problem.workload
-    met: dict[int, None] = {}
-    for op in workload.ops:
-        met.update(dict.fromkeys(_brought_in(workload, op)))
-    met.update(dict.fromkeys(range(problem.tensor_count)))
-    free = problem.allowed_TH.sum(axis=1) > 1
-    return np.array([t for t in met if free[t]], np.int64)
-
-
-def _brought_in(workload: Workload, op: Op) -> list[int]:
-    """Weights and states, scratch, outputs of an op."""
-    kinds = [workload.tensors[operand.tensor].kind for operand in op.operands]
-    pairs = list(zip(op.operands, kinds, strict=True))
-    return [
-        *(o.tensor for o, kind in pairs if kind in RESIDENT_KINDS),
-        *(o.tensor for o, kind in pairs if kind is TensorKind.SCRATCH),
-        *(o.tensor for o, kind in pairs if kind not in RESIDENT_KINDS and o.is_write),
-    ]
+    a = problem.arrays
+    op_E = np.repeat(np.arange(problem.op_count), np.diff(a.row_start_N))
+    turn_T = np.array([_TURNS.get(t.kind, OUTPUT) for t in problem.workload.tensors], np.int64)
+    turn_E = turn_T[a.row_tensor_E]
+    brought_E = np.flatnonzero((turn_E < OUTPUT) | ~a.row_is_read_E)
+    by_turn = brought_E[np.lexsort((turn_E[brought_E], op_E[brought_E]))]
+    met = np.concatenate([a.row_tensor_E[by_turn], np.arange(problem.tensor_count)])
+    _, first = np.unique(met, return_index=True)
+    order_T = met[np.sort(first)]
+    order: NDArray[np.int64] = order_T[problem.allowed_TH[order_T].sum(axis=1) > 1]
+    return order

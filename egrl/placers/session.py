@@ -199,10 +199,11 @@ def _starts(
 def demotion_cost(problem: PlacementProblem, rectifier: Rectifier) -> NDArray[np.float64]:
     """What a byte and op of space would lose; never 0, so that noise tells equals apart."""
     seconds_TH, outward_TH = rectifier.values.seconds_TH, rectifier.outward_TH
-    cost_TH = np.zeros(seconds_TH.shape)
-    for t, tensor in enumerate(problem.workload.tensors):
-        for home in np.flatnonzero(problem.allowed_TH[t] & (outward_TH[t] >= 0)).tolist():
-            lost_s = float(seconds_TH[t, outward_TH[t, home]] - seconds_TH[t, home])
-            space = int(problem.arrays.size_bytes_TH[t, home]) * max(1, tensor.end - tensor.start)
-            cost_TH[t, home] = max(lost_s, 1e-12) / max(1, space)
-    return cost_TH
+    a = problem.arrays
+    moves_TH = problem.allowed_TH & (outward_TH >= 0)
+    lost_TH = np.zeros(seconds_TH.shape)
+    outward_s_TH = np.take_along_axis(seconds_TH, np.maximum(0, outward_TH), axis=1)
+    np.subtract(outward_s_TH, seconds_TH, lost_TH, where=moves_TH)
+    space_TH = a.size_bytes_TH * np.maximum(1, a.end_T - a.start_T)[:, np.newaxis]
+    cost_TH = np.maximum(lost_TH, 1e-12) / np.maximum(1, space_TH)
+    return np.where(moves_TH, cost_TH, 0.0)

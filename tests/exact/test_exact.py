@@ -34,14 +34,14 @@ def test_placement_is_feasible_and_between_bound_and_optimum(problem: PlacementP
         fitting = [
             homes_T
             for homes_T in every_placement(problem)
-            if evaluate(problem, homes_T)[1] == 0 and has_addresses(problem, homes_T.tolist())
+            if evaluate(problem, homes_T)[1] == 0 and has_addresses(problem, homes_T)
         ]
         assert fitting == []
         return
     latency_s, overflow = evaluate(problem, result.homes_T)
     assert overflow == 0
     assert latency_s == result.latency_s
-    assert has_addresses(problem, result.homes_T.tolist())
+    assert has_addresses(problem, result.homes_T)
     assert problem.allowed_TH[np.arange(problem.tensor_count), result.homes_T].all()
     assert result.lower_bound_s is not None
     assert result.lower_bound_s <= best_s * (1 + 1e-9) <= latency_s * (1 + 2e-9)

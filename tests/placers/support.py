@@ -56,7 +56,7 @@ def check_result(problem: PlacementProblem, result: PlacerResult) -> None:
         limits[-1] -= problem.accelerator.streaming.staging_bytes
     for row in live_bytes(problem, homes):
         assert all(used <= limit for used, limit in zip(row, limits, strict=True))
-    assert has_addresses(problem, homes)
+    assert has_addresses(problem, homes_T)
     assert evaluate(problem, homes_T) == (result.latency_s, 0)
     latencies = [latency_s for _, latency_s in result.curve]
     assert latencies == sorted(latencies, reverse=True)

@@ -1,12 +1,13 @@
 """Where the allocator needs more room than what is live, placements give way until it suffices."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 import accelerator_sim.addresses
-from accelerator_sim.allocate import Allocation, Buffer, allocate
+from accelerator_sim.addresses import has_addresses, tier_buffers
+from accelerator_sim.allocate import Allocation, allocate, allocate_arrays
 from accelerator_sim.engine import evaluate
 from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import build_rectifier
@@ -25,10 +26,10 @@ USABLE = 0.85
 def _clumsy_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
     """An allocator that wastes a share of every memory but the outermost."""
 
-    def clumsy(buffers: Sequence[Buffer], capacity_bytes: int) -> Allocation:
+    def clumsy(capacity_bytes: int, found_within: Callable[[int], Allocation]) -> Allocation:
         if capacity_bytes >= 1 << 30:
-            return allocate(buffers, capacity_bytes)
-        found = allocate(buffers, int(capacity_bytes * USABLE))
+            return found_within(capacity_bytes)
+        found = found_within(int(capacity_bytes * USABLE))
         if found.feasible:
             return found
         wasted = capacity_bytes - int(capacity_bytes * USABLE)
@@ -37,7 +38,40 @@ def _clumsy_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
             found.exhausted, found.nodes,
         )  # fmt: skip
 
-    monkeypatch.setattr(accelerator_sim.addresses, "allocate", clumsy)
+    monkeypatch.setattr(
+        accelerator_sim.addresses,
+        "allocate",
+        lambda buffers, capacity: clumsy(capacity, lambda room: allocate(buffers, room)),
+    )
+    monkeypatch.setattr(
+        accelerator_sim.addresses,
+        "allocate_arrays",
+        lambda *arrays_and_capacity: clumsy(
+            arrays_and_capacity[-1], lambda room: allocate_arrays(*arrays_and_capacity[:-1], room)
+        ),
+    )
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("share", [0.05, 0.3])
+def test_addresses_are_there_where_every_tier_can_be_allocated(target, share):
+    problem = random_problem(target, 7, 25, max(share, 0.3) if "ethos" in target else share)
+    rng = np.random.default_rng(5)
+    tiers = problem.accelerator.tiers
+    answers = []
+    for crowded in np.linspace(0.0, 1.0, 40):
+        homes_T = problem.allowed_TH.argmax(axis=1).astype(np.int8)
+        for t in problem.free_tensors.tolist():
+            if rng.random() < crowded:
+                homes_T[t] = rng.choice(np.flatnonzero(problem.allowed_TH[t]))
+        expected = all(
+            allocate(buffers, int(tier.capacity_bytes.value)).feasible
+            for tier, buffers in zip(tiers, tier_buffers(problem, homes_T.tolist()), strict=True)
+        )
+        assert has_addresses(problem, homes_T) == expected
+        answers.append(expected)
+    assert any(answers)
+    assert not all(answers)
 
 
 def peak_shares(problem: PlacementProblem, homes: list[int]) -> list[float]:

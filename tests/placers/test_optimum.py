@@ -20,7 +20,7 @@ def optimum_s(problem: PlacementProblem) -> float:
     found = evaluate_batch(problem, homes_PT)
     latency_P = np.where(found.feasible_P, found.latency_s_P, np.inf)
     for p in np.argsort(latency_P, kind="stable"):
-        if has_addresses(problem, homes_PT[p].tolist()):
+        if has_addresses(problem, homes_PT[p]):
             return float(latency_P[p])
     raise AssertionError("no placement is feasible")
 

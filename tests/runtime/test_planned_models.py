@@ -66,7 +66,7 @@ def random_plan(problem: PlacementProblem, rng: np.random.Generator) -> Plan:
     for tensor in rng.permutation(problem.free_tensors):
         old = homes_T[tensor]
         homes_T[tensor] = rng.choice(np.flatnonzero(problem.allowed_TH[tensor]))
-        if evaluate(problem, homes_T)[1] > 0 or not has_addresses(problem, homes_T.tolist()):
+        if evaluate(problem, homes_T)[1] > 0 or not has_addresses(problem, homes_T):
             homes_T[tensor] = old
     homes = homes_T.tolist()
     return build_plan(problem, homes, simulate(problem, homes))
