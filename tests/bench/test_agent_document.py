@@ -2,10 +2,11 @@
 
 import itertools
 
+import msgspec
 import numpy as np
 import pytest
 
-from egrl.bench.agent import clocked_table, goals, protocol_table, unknown_table
+from egrl.bench.agent import clocked_table, goals, protocol_table, schedules, unknown_table
 from egrl.bench.agent.cases import PAPER_CASES, PROTOCOL_CASES, TIME_CASES
 from egrl.bench.agent.document import document_lines, write_document
 from egrl.bench.agent.methods import ABLATIONS, METHODS, PAPER, Method
@@ -63,7 +64,7 @@ def test_without_rows_nothing_is_measured_and_everything_is_missing():
     lines = document_lines(Rows({}, {}), set())
     text = "\n".join(lines)
     assert set(verdicts(Rows({}, {})).values()) == {"not measured"}
-    assert text.count("Runs that are missing") == 4
+    assert text.count("Runs that are missing") == 5
     assert "Not measured yet." in text
     assert "nan" not in text
     assert "/tmp" not in text
@@ -262,6 +263,29 @@ def test_pictures_and_document_are_the_same_bytes_and_old_pictures_go(tmp_path):
 def test_sections_name_every_machine_and_problem():
     text = "\n".join(unknown_table.section(Rows({}, {}), set()))
     assert all(truth in text for truth in TRUTHS)
-    assert SEEDS == {"protocol": 5, "time": 10, "unknown": 5, "open": 5}
+    assert SEEDS == {"protocol": 5, "schedules": 3, "time": 10, "unknown": 5, "open": 5}
     text = "\n".join(clocked_table.open_section(Rows({}, {}), set()))
     assert all(case.name in text for case in OPEN_CASES)
+
+
+def test_the_schedules_are_compared_by_time_and_result():
+    case = schedules.CASES[0].name
+
+    def told(fast, published):
+        entries = [
+            msgspec.structs.replace(
+                run("schedules", case, method, seed, [(1.0, latency_s)], 4000.0), seconds=seconds
+            )
+            for method, found in ((schedules.FAST, fast), (schedules.PUBLISHED, published))
+            for seed, (latency_s, seconds) in enumerate(found)
+        ]
+        return "\n".join(schedules.section(rows(*entries)))
+
+    good = told([(1.0, 60.0), (1.0, 80.0)], [(1.1, 500.0), (1.0, 700.0)])
+    assert "in under 300 s: met (at most 80 s" in good
+    assert "takes 8.6 times as long" in good
+    assert "no worse: met" in good
+    late = told([(1.2, 310.0)], [(1.1, 500.0)])
+    assert "in under 300 s: **short**" in late
+    assert "no worse: **short**" in late
+    assert "not compared yet" in told([(1.0, 60.0)], [])

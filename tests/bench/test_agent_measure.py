@@ -131,8 +131,8 @@ def test_what_compiles_is_warmed_until_it_is_in_time(monkeypatch, late, expected
 
 
 def test_a_run_under_the_protocol_is_a_row(tmp_path):
-    row = protocol.measure(CountedTask(SmallCase(), "random-key", 0, 150, Path()))
-    again = protocol.measure(CountedTask(SmallCase(), "random-key", 0, 150, Path()))
+    row = protocol.measure(CountedTask("protocol", SmallCase(), "random-key", 0, 150, Path()))
+    again = protocol.measure(CountedTask("protocol", SmallCase(), "random-key", 0, 150, Path()))
     assert row.curve == again.curve
     assert row.evaluations <= 150 + 64
     assert row.latency_s == row.curve[-1][1]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Make = Callable[[PlacementProblem, Evaluator | None, NDArray[np.int8] | None], Placer]
 Kind = Literal["once", "search", "timed", "solver"]
-Part = Literal["protocol", "time", "unknown", "open"]
+Part = Literal["protocol", "schedules", "time", "unknown", "open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,17 @@ def _named(name: str) -> Make:
     return lambda _problem, _evaluator, _start: PLACERS[name]()
 
 
-def _paper(ablation: "Ablation" = "none") -> Make:
-    """The published agent, or an ablation of it."""
+def _paper(ablation: "Ablation" = "none", as_published: bool = False) -> Make:
+    """The published agent or an ablation of it, by the fast schedule unless told otherwise."""
 
     def make(
         _problem: PlacementProblem, evaluator: Evaluator | None, _start: NDArray[np.int8] | None
     ) -> Placer:
-        from egrl.agents.paper.config import FAST
+        from egrl.agents.paper.config import FAST, PaperConfig
         from egrl.placers.egrl_paper import EgrlPaper
 
-        return EgrlPaper(replace(FAST, ablation=ablation), evaluator=evaluator)
+        config = PaperConfig() if as_published else FAST
+        return EgrlPaper(replace(config, ablation=ablation), evaluator=evaluator)
 
     return make
 
@@ -154,7 +155,8 @@ METHODS: dict[str, Method] = {
     "greedy": Method(_named("greedy"), MODEL, "once"),
     "rule": Method(_rule, MODEL, "once"),
     "linear-rule": Method(_named("linear-rule"), MODEL, "once"),
-    "egrl-paper": Method(_paper(), ("protocol", "time")),
+    "egrl-paper": Method(_paper(), ("protocol", "schedules", "time")),
+    "egrl-paper-as-published": Method(_paper(as_published=True), ("schedules",)),
     "egrl-paper:boltzmann-only": Method(_paper("boltzmann-only"), COUNTED),
     "egrl-paper:gnn-only": Method(_paper("gnn-only"), COUNTED),
     "egrl-paper:no-learner": Method(_paper("no-learner"), COUNTED),

@@ -5,7 +5,7 @@ search, though it takes microseconds.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +26,18 @@ EVALUATIONS = 4000
 
 @dataclass(frozen=True, slots=True)
 class CountedTask:
-    """One run that ends by evaluations."""
+    """One run that ends by evaluations.
 
+    Attributes:
+        part: experiment.
+        case: problem.
+        method: name.
+        seed: of the run.
+        evaluations: that it is given.
+        folder: of the built models.
+    """
+
+    part: Part
     case: Case
     method: str
     seed: int
@@ -37,7 +47,7 @@ class CountedTask:
     @property
     def row(self) -> tuple[str, str, str, int, float]:
         """Part, problem, method, seed and budget of the row that it makes."""
-        return PART, self.case.name, self.method, self.seed, float(self.evaluations)
+        return self.part, self.case.name, self.method, self.seed, float(self.evaluations)
 
 
 def cases(settings: Settings) -> list[Case]:
@@ -46,13 +56,21 @@ def cases(settings: Settings) -> list[Case]:
 
 
 def tasks(settings: Settings) -> Iterator[CountedTask]:
+    """All runs of the experiment."""
+    return counted_tasks(PART, cases(settings), settings)
+
+
+def counted_tasks(
+    part: Part, problems: Sequence[Case], settings: Settings
+) -> Iterator[CountedTask]:
     """All runs, one seed of everything after another, so that a stopped run has whole seeds."""
     evaluations = settings.agent.evaluations or EVALUATIONS
-    for seed in settings.seeds(PART):
-        for case in cases(settings):
-            for method in of_part(PART, list(settings.agent.methods)):
+    folder = settings.common.folder
+    for seed in settings.seeds(part):
+        for case in problems:
+            for method in of_part(part, list(settings.agent.methods)):
                 if METHODS[method].kind != "once" or seed == 0:
-                    yield CountedTask(case, method, seed, evaluations, settings.common.folder)
+                    yield CountedTask(part, case, method, seed, evaluations, folder)
 
 
 def measure(task: CountedTask) -> Run:
@@ -69,7 +87,7 @@ def measure(task: CountedTask) -> Run:
     seconds = time.monotonic() - began
     moved_bytes, moved_tensors = ([], []) if found is None else from_native(problem, found.homes_T)
     return Run(
-        part=PART,
+        part=task.part,
         case=task.case.name,
         method=task.method,
         seed=task.seed,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from egrl.bench.agent import schedules
 from egrl.bench.agent.cases import PAPER_CASES, PROTOCOL_CASES
 from egrl.bench.agent.methods import of_part
 from egrl.bench.agent.protocol import EVALUATIONS, PART
@@ -59,6 +60,7 @@ def section(rows: Rows, pictures: set[str]) -> list[str]:
         "",
         *_published(scores),
         "",
+        *schedules.section(rows),
     ]
     for name in NAMES:
         reference = rows.references.get(name)

@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from egrl.bench.agent import equal_time, open_problems, protocol, unknown
+from egrl.bench.agent import equal_time, open_problems, protocol, schedules, unknown
 from egrl.bench.agent.cases import AnyCase, native_seconds
 from egrl.bench.agent.clock import measure_on_clock
 from egrl.bench.agent.document import write_document
@@ -67,6 +67,11 @@ def _protocol(settings: Settings, book: Book) -> None:
     measure_missing(settings, book, list(protocol.tasks(settings)), protocol.measure)
 
 
+def _schedules(settings: Settings, book: Book) -> None:
+    _references(settings, book, schedules.cases(settings))
+    measure_missing(settings, book, list(schedules.tasks(settings)), protocol.measure)
+
+
 def _time(settings: Settings, book: Book) -> None:
     _references(settings, book, equal_time.cases(settings))
     measure_missing(settings, book, list(equal_time.tasks(settings)), measure_on_clock)
@@ -86,6 +91,7 @@ def _open(settings: Settings, book: Book) -> None:
 
 MEASURE: dict[str, Callable[[Settings, Book], None]] = {
     "protocol": _protocol,
+    "schedules": _schedules,
     "time": _time,
     "unknown": _unknown,
     "open": _open,
