@@ -27,7 +27,7 @@ SUITES: dict[str, str] = {
 
 # Suites that can be measured in parts.
 PARTS: dict[str, tuple[str, ...]] = {
-    "agent": ("protocol", "schedules", "time", "unknown", "open"),
+    "agent": ("protocol", "schedules", "time", "unknown", "real", "open"),
     "zero_shot": ("rows", "start", "cost"),
     "int4": ("quality", "speed"),
     "kv": ("exactness", "quality", "speed", "simulated"),

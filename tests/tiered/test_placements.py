@@ -6,7 +6,7 @@ import onnx
 from accelerator_sim.engine import evaluate
 from accelerator_sim.problem import build_problem
 from accelerator_sim.validate import find_violations
-from egrl.bench.tiered import memory_choice
+from egrl.bench.tiered_host import memory_choice
 from egrl.bench.tiered_placements import candidates
 from egrl.placers.base import Budget
 from graph_ir.load import load_model

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Make = Callable[[PlacementProblem, Evaluator | None, NDArray[np.int8] | None], Placer]
 Kind = Literal["once", "search", "timed", "solver"]
-Part = Literal["protocol", "schedules", "time", "unknown", "open"]
+Part = Literal["protocol", "schedules", "time", "unknown", "real", "open"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -101,11 +102,39 @@ def run_key(part: str, case: str, method: str, seed: int) -> str:
     return f"{part}: {case}: {method}: {seed}"
 
 
+class Session(msgspec.Struct, frozen=True):
+    """One model on the real tiered machine, searched and judged in one go (`real_machine.py`).
+
+    Attributes:
+        model: name.
+        measurements: that each search was given.
+        ops: of the placement problem.
+        modelled_s: by the engine, of what each method ended with, by method and seed.
+        seconds: of the same in rounds that all share, by method, seed and round.
+        minutes: that it all took.
+        machine: on which it ran.
+    """
+
+    model: str
+    measurements: int
+    ops: int
+    modelled_s: dict[str, list[float]]
+    seconds: dict[str, list[list[float]]]
+    minutes: float
+    machine: str
+
+    @property
+    def seeds(self) -> int:
+        """Of the methods that have seeds."""
+        return max(len(found) for found in self.seconds.values())
+
+
 class Rows(msgspec.Struct, frozen=True):
-    """All measurements, by key."""
+    """All measurements, by key; sessions by model."""
 
     references: dict[str, Reference] = {}
     runs: dict[str, Run] = {}
+    sessions: dict[str, Session] = {}
 
     def of(self, part: str, case: str, method: str) -> list[Run]:
         """Runs of a method by seed, those under another cost model left out."""
@@ -127,7 +156,7 @@ class Rows(msgspec.Struct, frozen=True):
         for case, reference in other.references.items():
             known = references.get(case)
             references[case] = reference if known is None else joined(known, reference)
-        return Rows(references, {**self.runs, **other.runs})
+        return Rows(references, {**self.runs, **other.runs}, {**self.sessions, **other.sessions})
 
 
 def joined(old: Reference, new: Reference) -> Reference:
@@ -182,10 +211,12 @@ class Book:
         """What is in it now."""
         return read_rows(self.path)
 
-    def add(self, row: Reference | Run) -> None:
+    def add(self, row: Reference | Run | Session) -> None:
         """Write a row at once."""
         if isinstance(row, Reference):
             self.merge(Rows({row.case: row}, {}))
+        elif isinstance(row, Session):
+            self.merge(Rows(sessions={row.model: row}))
         else:
             self.merge(Rows({}, {row.key: row}))
 
@@ -202,7 +233,12 @@ class Book:
 def rows_text(rows: Rows) -> bytes:
     """JSON with one row a line, sorted by key."""
     sections = []
-    for name, table in (("references", rows.references), ("runs", rows.runs)):
+    tables: dict[str, dict[str, Any]] = {
+        "references": rows.references,
+        "runs": rows.runs,
+        "sessions": rows.sessions,
+    }
+    for name, table in tables.items():
         lines = [
             msgspec.json.encode(key) + b": " + msgspec.json.encode(table[key])
             for key in sorted(table)

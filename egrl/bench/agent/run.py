@@ -5,7 +5,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from egrl.bench.agent import equal_time, open_problems, protocol, schedules, unknown
+from egrl.bench.agent import (
+    equal_time,
+    open_problems,
+    protocol,
+    real_machine,
+    schedules,
+    unknown,
+)
 from egrl.bench.agent.cases import AnyCase, native_seconds
 from egrl.bench.agent.clock import measure_on_clock
 from egrl.bench.agent.document import write_document
@@ -82,6 +89,11 @@ def _unknown(settings: Settings, book: Book) -> None:
     measure_missing(settings, book, list(unknown.tasks(settings, book.rows())), unknown.measure)
 
 
+def _real(settings: Settings, book: Book) -> None:
+    for session in real_machine.sessions(settings, book.rows().sessions):
+        book.add(session)
+
+
 def _open(settings: Settings, book: Book) -> None:
     _references(settings, book, open_problems.cases(settings), exact_too=True)
     measure_missing(
@@ -94,6 +106,7 @@ MEASURE: dict[str, Callable[[Settings, Book], None]] = {
     "schedules": _schedules,
     "time": _time,
     "unknown": _unknown,
+    "real": _real,
     "open": _open,
 }
 

@@ -5,9 +5,16 @@ from pathlib import Path
 
 from egrl.bench.options import BenchOptions
 
-PARTS = ("protocol", "schedules", "time", "unknown", "open")
+PARTS = ("protocol", "schedules", "time", "unknown", "real", "open")
 
-SEEDS: dict[str, int] = {"protocol": 5, "schedules": 3, "time": 10, "unknown": 5, "open": 5}
+SEEDS: dict[str, int] = {
+    "protocol": 5,
+    "schedules": 3,
+    "time": 10,
+    "unknown": 5,
+    "real": 3,
+    "open": 5,
+}
 """Of the document."""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from egrl.bench.agent.cases import UNKNOWN_CASES
 from egrl.bench.agent.methods import of_part
+from egrl.bench.agent.real_table import real_section
 from egrl.bench.agent.rows import Rows
 from egrl.bench.agent.scores import Scores, scores_of
 from egrl.bench.agent.settings import SEEDS
@@ -53,7 +54,7 @@ def section(rows: Rows, pictures: set[str]) -> list[str]:
     for name in names_of(TRUTHS):
         found = scores.of(name, "exact", 1)
         lines.append(f"- {name}: {percent(found[0]) if found else 'not measured yet'}")
-    return [*lines, ""]
+    return [*lines, "", *real_section(rows)]
 
 
 def _row(scores: Scores, method: str, names: Sequence[str]) -> list[str]:
