@@ -20,6 +20,7 @@ from accelerator_sim.rectify import Rectifier, build_rectifier
 from egrl.agents.egrl.checkpoint import SHIPPED, cached_policy
 from egrl.agents.egrl.config import DEFAULT, EgrlConfig
 from egrl.agents.egrl.improve import begin_improvement
+from egrl.agents.egrl.observation import Observation, observe
 from egrl.agents.egrl.population import PopulationConfig, begin_population, encoded
 from egrl.agents.egrl.unknown import UnknownSearch, build_unknown
 from egrl.agents.egrl.zero_shot import Head, Spoilt, ZeroShot, zero_shot
@@ -39,6 +40,10 @@ I8 = NDArray[np.int8]
 DEFAULT_EVALUATIONS = 20_000
 
 DEFAULT_POPULATION = PopulationConfig()
+
+EARLY_SAMPLES = 8
+"""Around the rule, and around the policy, before a generation, which on thousands of ops takes as
+long as all before it."""
 
 REFERENCES: tuple[type[ConstructivePlacer], ...] = (ActsFirst, Greedy, Native, AllOutermost)
 
@@ -104,12 +109,20 @@ class Egrl(Placer):
         rectifier = build_rectifier(problem, decoder.tables, decoder.values)
         references = _references(decoder) if self.seeds else iter(())
         known = list(islice(references, 1))
-        if budget.evaluations is None:  # Where time counts, something is held early.
+        # Where time counts, something is held before the network has been asked.
+        early = self.seeds and budget.evaluations is None
+        observation: Observation | None = None
+        if early:
             for homes_T in known:
                 offer_addressable(search, rectifier, homes_T, evaluate(problem, homes_T)[0])
-        shot = self._shot(decoder, rectifier, rng)
-        first_PT = shot.first() if self.seeds else shot.alone()
-        _try(search, rectifier, first_PT)
+            observation = observe(problem, decoder)
+            rule = zero_shot(problem, decoder, rectifier, None, rng, observation=observation)
+            _try(search, rectifier, rule.alone())
+            _try(search, rectifier, rule.samples(EARLY_SAMPLES, rng))
+        shot = self._shot(decoder, rectifier, rng, observation)
+        _try(search, rectifier, shot.first() if self.seeds else shot.alone())
+        if early:
+            _try(search, rectifier, shot.samples(EARLY_SAMPLES, rng))
         starts = self._starts([*known, *references])
         if starts:
             _try(search, rectifier, np.stack(starts))
@@ -147,10 +160,18 @@ class Egrl(Placer):
         config = DEFAULT if self.config is None else self.config
         return build_unknown(search, decoder, starts, rng, config)
 
-    def _shot(self, decoder: Decoder, rectifier: Rectifier, rng: np.random.Generator) -> ZeroShot:
+    def _shot(
+        self,
+        decoder: Decoder,
+        rectifier: Rectifier,
+        rng: np.random.Generator,
+        observation: Observation | None = None,
+    ) -> ZeroShot:
         """What the policy says of the problem."""
         policy = None if self.policy is None else cached_policy(self.policy)
-        return zero_shot(decoder.problem, decoder, rectifier, policy, rng, self.spoilt, self.head)
+        return zero_shot(
+            decoder.problem, decoder, rectifier, policy, rng, self.spoilt, self.head, observation
+        )
 
     def _starts(self, references: Iterable[I8]) -> list[I8]:
         """Placements that are tried after the policy's own."""

@@ -111,6 +111,7 @@ def zero_shot(
     rng: np.random.Generator,
     spoilt: Spoilt = "no",
     head: Head = "pairs",
+    observation: Observation | None = None,
 ) -> ZeroShot:
     """Look at a problem once.
 
@@ -122,8 +123,9 @@ def zero_shot(
         rng: shuffles, where asked to.
         spoilt: `shuffled` is a control: every tensor is shown with another one's features.
         head: see `ZeroShot`.
+        observation: of the problem, where the caller has it already.
     """
-    observation = observe(problem, decoder)
+    observation = observe(problem, decoder) if observation is None else observation
     rule = rule_keys(observation)
     if policy is None:
         return ZeroShot(decoder, rectifier, rule, rule, head)

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from accelerator_sim.engine import evaluate
+from accelerator_sim.rectify import build_rectifier
+from egrl.agents.egrl import policy
 from egrl.agents.egrl.population import PopulationConfig
+from egrl.agents.egrl.zero_shot import zero_shot
 from egrl.placers.acts_first import ActsFirst
 from egrl.placers.base import Budget
+from egrl.placers.decoder import build_decoder
 from egrl.placers.egrl import Egrl
 from egrl.placers.native import Native
 from graph_ir.errors import InputError
@@ -53,6 +57,45 @@ def test_a_budget_of_seconds_is_kept():
     found = Egrl().place(problem, Budget(seconds=0.5), np.random.default_rng(0))
     assert found.seconds < 5.0
     assert found.evaluations > 70
+
+
+class Asked(Exception):
+    """The network has been asked."""
+
+
+def held_when_the_network_is_asked(problem, monkeypatch, budget, placer=None):
+    """Latencies of the incumbents until then."""
+    held: list[float] = []
+
+    def infer(*_):
+        raise Asked
+
+    monkeypatch.setattr(policy, "infer", infer)
+    with pytest.raises(Asked):
+        (placer or Egrl()).place(
+            problem, budget, np.random.default_rng(0), lambda _, best_s: held.append(best_s)
+        )
+    return held
+
+
+def test_where_time_counts_the_rule_is_held_before_the_network_is_asked(monkeypatch):
+    problem = generated(4)
+    held = held_when_the_network_is_asked(problem, monkeypatch, Budget(seconds=60.0))
+    acts = ActsFirst().place(problem, Budget(), np.random.default_rng(0))
+    decoder = build_decoder(problem)
+    rectifier = build_rectifier(problem, decoder.tables, decoder.values)
+    rule_PT = zero_shot(problem, decoder, rectifier, None, np.random.default_rng(0)).alone()
+    rule_s = evaluate(problem, rule_PT[0])[0]
+    assert held[0] == acts.latency_s
+    assert held[-1] <= min(acts.latency_s, rule_s)
+    assert held == sorted(held, reverse=True)
+
+
+def test_where_evaluations_count_the_network_is_asked_first(monkeypatch):
+    problem = generated(4)
+    assert held_when_the_network_is_asked(problem, monkeypatch, Budget(evaluations=60)) == []
+    alone = Egrl(seeds=False)
+    assert held_when_the_network_is_asked(problem, monkeypatch, Budget(seconds=60), alone) == []
 
 
 def test_a_start_is_never_lost():
