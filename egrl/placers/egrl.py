@@ -7,7 +7,7 @@ learner finds out from all measurements how it differs from the engine, and plan
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,11 +19,18 @@ from accelerator_sim.problem import PlacementProblem
 from accelerator_sim.rectify import Rectifier, build_rectifier
 from egrl.agents.egrl.checkpoint import SHIPPED, cached_policy
 from egrl.agents.egrl.config import DEFAULT, EgrlConfig
-from egrl.agents.egrl.improve import begin_improvement
+from egrl.agents.egrl.improve import Improvement, begin_improvement
 from egrl.agents.egrl.observation import Observation, observe
 from egrl.agents.egrl.population import PopulationConfig, begin_population, encoded
 from egrl.agents.egrl.unknown import UnknownSearch, build_unknown
-from egrl.agents.egrl.zero_shot import Head, Spoilt, ZeroShot, zero_shot
+from egrl.agents.egrl.zero_shot import (
+    STRENGTHS,
+    UNCORRECTED,
+    Head,
+    Spoilt,
+    ZeroShot,
+    zero_shot,
+)
 from egrl.evaluators.base import Evaluator
 from egrl.placers.acts_first import ActsFirst
 from egrl.placers.addressable import offer_addressable
@@ -33,6 +40,7 @@ from egrl.placers.constructive import ConstructivePlacer
 from egrl.placers.decoder import Decoder, build_decoder
 from egrl.placers.greedy import Greedy
 from egrl.placers.native import Native
+from egrl.placers.no_room import no_room
 from graph_ir.errors import InputError, UnmetRequirementError
 
 I8 = NDArray[np.int8]
@@ -46,6 +54,19 @@ EARLY_SAMPLES = 8
 long as all before it."""
 
 REFERENCES: tuple[type[ConstructivePlacer], ...] = (ActsFirst, Greedy, Native, AllOutermost)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What has been tried before any search.
+
+    Attributes:
+        shot: what the policy says.
+        starts: other placements, int8 [T] each.
+    """
+
+    shot: ZeroShot
+    starts: list[I8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,35 +128,61 @@ class Egrl(Placer):
             return search.result()
         decoder = build_decoder(problem)
         rectifier = build_rectifier(problem, decoder.tables, decoder.values)
+        opening = self.open(search, decoder, rectifier, rng)
+        improvement = self.improvement(search, opening, rectifier, rng) if self.search else None
+        if improvement is None:
+            _try(search, rectifier, opening.shot.samples(self.samples, rng))
+        else:
+            improvement.run()
+        return search.result()
+
+    def open(
+        self, search: Search, decoder: Decoder, rectifier: Rectifier, rng: np.random.Generator
+    ) -> Opening:
+        """Try what comes before any search: the policy's placements and the references.
+
+        Where time counts, something is held before the network has been asked
+        (docs/decisions/0039-the-first-second.md).
+
+        Raises:
+            InputError: the policy cannot be read.
+            UnmetRequirementError: not even the references find room.
+        """
         references = _references(decoder) if self.seeds else iter(())
         known = list(islice(references, 1))
-        # Where time counts, something is held before the network has been asked.
-        early = self.seeds and budget.evaluations is None
+        early = self.seeds and search.budget.evaluations is None
         observation: Observation | None = None
         if early:
             for homes_T in known:
-                offer_addressable(search, rectifier, homes_T, evaluate(problem, homes_T)[0])
-            observation = observe(problem, decoder)
-            rule = zero_shot(problem, decoder, rectifier, None, rng, observation=observation)
+                offer_addressable(search, rectifier, homes_T, evaluate(search.problem, homes_T)[0])
+            observation = observe(search.problem, decoder)
+            rule = replace(self, policy=None)._shot(decoder, rectifier, rng, observation)
             _try(search, rectifier, rule.alone())
             _try(search, rectifier, rule.samples(EARLY_SAMPLES, rng))
         shot = self._shot(decoder, rectifier, rng, observation)
-        _try(search, rectifier, shot.first() if self.seeds else shot.alone())
+        _try(search, rectifier, shot.first())
         if early:
             _try(search, rectifier, shot.samples(EARLY_SAMPLES, rng))
         starts = self._starts([*known, *references])
         if starts:
             _try(search, rectifier, np.stack(starts))
-        if self.search and search.best_homes_T is not None and len(decoder.free):
-            encodings = [encoded(decoder, shot.rule, homes_T) for homes_T in starts]
-            seeds = [shot.keys, shot.rule, *encodings] if self.seeds else [shot.keys]
-            population = begin_population(
-                self.population, decoder, shot.decode, shot.keys, seeds, rng
-            )
-            begin_improvement(search, population, rectifier, rng, self.walks).run()
-        else:
-            _try(search, rectifier, shot.samples(self.samples, rng))
-        return search.result()
+        elif self.seeds and search.best_homes_T is None:
+            raise no_room(search.problem)
+        return Opening(shot, starts)
+
+    def improvement(
+        self, search: Search, opening: Opening, rectifier: Rectifier, rng: np.random.Generator
+    ) -> Improvement | None:
+        """The search from there; None where there is nothing to choose or to go on from."""
+        shot = opening.shot
+        if search.best_homes_T is None or not len(shot.decoder.free):
+            return None
+        encodings = [encoded(shot.decoder, shot.rule, homes_T) for homes_T in opening.starts]
+        seeds = [shot.keys, shot.rule, *encodings] if self.seeds else [shot.keys]
+        population = begin_population(
+            self.population, shot.decoder, shot.decode, shot.proposals, shot.keys, seeds, rng
+        )
+        return begin_improvement(search, population, rectifier, rng, self.walks)
 
     def learner(self, search: Search, decoder: Decoder, rng: np.random.Generator) -> UnknownSearch:
         """The search on a machine, which has measured nothing yet.
@@ -151,7 +198,7 @@ class Egrl(Placer):
         """
         rectifier = build_rectifier(search.problem, decoder.tables, decoder.values)
         shot = self._shot(decoder, rectifier, rng)
-        first_PT = shot.first() if self.seeds else shot.alone()
+        first_PT = shot.first()
         # Measurements are dear here, and the engine is free: only its favourite is measured.
         modelled_P = evaluate_batch(search.problem, first_PT).latency_s_P
         favourite_PT = first_PT[np.argsort(modelled_P, kind="stable")[:1]]
@@ -170,8 +217,9 @@ class Egrl(Placer):
         """What the policy says of the problem."""
         policy = None if self.policy is None else cached_policy(self.policy)
         return zero_shot(
-            decoder.problem, decoder, rectifier, policy, rng, self.spoilt, self.head, observation
-        )
+            decoder.problem, decoder, rectifier, policy, rng, self.spoilt, self.head, observation,
+            STRENGTHS if self.seeds else UNCORRECTED,
+        )  # fmt: skip
 
     def _starts(self, references: Iterable[I8]) -> list[I8]:
         """Placements that are tried after the policy's own."""

@@ -20,6 +20,7 @@ from egrl.evaluators.base import Evaluator
 from egrl.placers.addressable import offer_addressable
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
 from egrl.placers.decoder import Decoder, build_decoder, decode_kernel
+from egrl.placers.falling import falling
 from egrl.placers.fitting import Occupancy
 from egrl.placers.greedy import density_order
 from egrl.placers.native import execution_order
@@ -207,7 +208,7 @@ def decode_population(
                     count += 1
                 scaled = (key - INNERMOST_SHARE) / (1.0 - INNERMOST_SHARE)
                 first_T[t] = 1 + min(count - 2, int(scaled * (count - 1)))
-        order = free[np.argsort(-keys_PFR[p, PRIORITY])]
+        order = free[falling(keys_PFR[p, PRIORITY])]
         decoded_P[p] = decode_kernel(
             tables, occupancy, pinned, order, order_TH, first_T, ring_needed, homes_PT[p]
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from accelerator_sim.compiled import compiled
 from accelerator_sim.incremental.state import Tables
 from egrl.placers.decoder import Decoder, decode_kernel
+from egrl.placers.falling import falling
 from egrl.placers.fitting import Occupancy
 
 F64 = NDArray[np.float64]
@@ -74,14 +75,14 @@ def _decode(
                     place -= 1
                 choices_TH[t, place] = h
                 count += 1
-        order = free[np.argsort(-priority_PT[p][free], kind="mergesort")]
+        order = free[falling(priority_PT[p][free])]
         decoded_P[p] = decode_kernel(
             tables, occupancy, pinned, order, choices_TH, first_T, ring_needed, homes_PT[p]
         )
         if not decoded_P[p] and confined.any():
-            key = -priority_PT[p][free]
+            key = priority_PT[p][free]
             span = key.max() - key.min() + 1.0
-            order = free[np.argsort(key - span * confined, kind="mergesort")]
+            order = free[falling(key + span * confined)]
             decoded_P[p] = decode_kernel(
                 tables, occupancy, pinned, order, choices_TH, first_T, ring_needed, homes_PT[p]
             )

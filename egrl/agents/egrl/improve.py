@@ -67,19 +67,29 @@ class Improvement:
 
     def run(self) -> None:
         """Until the budget ends."""
+        while not self.session.search.exhausted:
+            self.turn()
+
+    def turn(self) -> None:
+        """Some generations, or some local search."""
         search = self.session.search
-        while not search.exhausted:
-            what = self._next()
-            before_s, began = search.best_s, time.monotonic()
-            if what == BREED:
-                self._breed()
-            else:
-                self._walk()
-            gained_s = before_s - search.best_s
-            self.stalled = self.stalled + 1 if what == BREED and gained_s <= 0.0 else 0
-            rate = gained_s / max(1e-9, time.monotonic() - began)
-            old = self.rate[what]
-            self.rate[what] = rate if old == np.inf else FADING * old + (1.0 - FADING) * rate
+        what = self._next()
+        before_s, began = search.best_s, time.monotonic()
+        if what == BREED:
+            self._breed()
+        else:
+            self._walk()
+        gained_s = before_s - search.best_s
+        self.stalled = self.stalled + 1 if what == BREED and gained_s <= 0.0 else 0
+        rate = gained_s / max(1e-9, time.monotonic() - began)
+        old = self.rate[what]
+        self.rate[what] = rate if old == np.inf else FADING * old + (1.0 - FADING) * rate
+
+    def migrate(self) -> None:
+        """Take the incumbent, which somebody else found, into the population."""
+        search = self.session.search
+        if search.best_homes_T is not None:
+            self.population.migrate(search.best_homes_T, search.best_s)
 
     def _next(self) -> int:
         if not self.walks:
@@ -112,8 +122,8 @@ class Improvement:
         else:
             left = search.budget.evaluations - search.evaluations
             self.improver.for_evaluations(min(left, WALK_EVALUATIONS))
-        if search.best_s < before_s and search.best_homes_T is not None:
-            self.population.migrate(search.best_homes_T, search.best_s)
+        if search.best_s < before_s:
+            self.migrate()
 
 
 def begin_improvement(

@@ -5,7 +5,7 @@ the policy's keys: elites survive, children take the keys of each tensor from th
 a probability above one half, and newcomers are samples of the policy instead of uniform ones. A
 placement that local search has found migrates into it as keys that decode to it.
 
-Axis letters: P chromosomes, T tensors, H homes.
+Axis letters: P chromosomes, C children, T tensors, H homes.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from egrl.agents.egrl.policy import NOISE_SCALES, PREFERENCE_NOISE, PRIORITY_NOISE, Keys
+from accelerator_sim.compiled import compiled
+from egrl.agents.egrl.policy import PREFERENCE_NOISE, PRIORITY_NOISE, Keys
 from egrl.placers.base import Search
 from egrl.placers.decoder import Decoder
 
@@ -22,6 +23,10 @@ F64 = NDArray[np.float64]
 I8 = NDArray[np.int8]
 
 Decode = Callable[[F64, F64], tuple[I8, NDArray[np.bool_]]]
+Propose = Callable[[int, np.random.Generator, int], tuple[F64, F64]]
+
+JITTER = 3.0
+"""Noise of jittered keys, in units of the policy's."""
 
 FOUND = 40.0
 """How far ahead of the others the home of an encoded placement is preferred."""
@@ -36,14 +41,14 @@ class PopulationConfig:
         elites: that survive.
         newcomers: drawn from the policy.
         elite_bias: probability that a tensor's keys come from the elite parent.
-        mutated: share of a child's tensors whose keys are jittered.
+        mutated: tensors of a child whose keys are jittered, in the mean.
     """
 
     size: int = 64
     elites: int = 12
     newcomers: int = 8
     elite_bias: float = 0.7
-    mutated: float = 0.05
+    mutated: float = 6.0
 
 
 @dataclass(slots=True)
@@ -54,22 +59,26 @@ class Population:
         config: sizes and rates.
         decoder: of the problem.
         decode: chromosomes to placements.
-        keys: of the policy.
+        propose: newcomers, given how many there were before.
+        keys: by which what local search finds is encoded.
         rng: source of all randomness.
         priority_PT: chromosomes, the first `kept` of them evaluated.
         preference_PTH: likewise.
         seconds_P: latencies; infinite where not evaluated.
-        kept: how many are.
+        proposed: newcomers so far.
+        kept: how many are evaluated.
     """
 
     config: PopulationConfig
     decoder: Decoder
     decode: Decode
+    propose: Propose
     keys: Keys
     rng: np.random.Generator
     priority_PT: F64
     preference_PTH: F64
     seconds_P: F64
+    proposed: int
     kept: int = 0
 
     def generation(self, search: Search) -> tuple[I8, F64]:
@@ -81,11 +90,7 @@ class Population:
         homes_PT, decoded_P = self.decode(self.priority_PT[fresh], self.preference_PTH[fresh])
         latency_P = search.measure(homes_PT, decoded_P)
         self.seconds_P[fresh] = latency_P
-        order = np.argsort(self.seconds_P, kind="stable")
-        self.priority_PT = self.priority_PT[order]
-        self.preference_PTH = self.preference_PTH[order]
-        self.seconds_P = self.seconds_P[order]
-        self._breed()
+        self._breed(np.argsort(self.seconds_P, kind="stable"))
         return homes_PT, latency_P
 
     def migrate(self, homes_T: I8, seconds: float) -> None:
@@ -95,34 +100,48 @@ class Population:
         self.priority_PT[last], self.preference_PTH[last] = keys.priority_T, keys.preference_TH
         self.seconds_P[last] = seconds
 
-    def _breed(self) -> None:
+    def _breed(self, order_P: NDArray[np.int64]) -> None:
+        """The next generation from this one, given its chromosomes by latency."""
         config, rng = self.config, self.rng
-        self.kept = config.elites
-        children = config.size - config.elites - config.newcomers
-        tensors = self.priority_PT.shape[1]
-        elite = rng.integers(0, config.elites, children)
-        other = rng.integers(config.elites, config.size, children)
-        from_elite = rng.random((children, tensors)) < config.elite_bias
-        priority = np.where(from_elite, self.priority_PT[elite], self.priority_PT[other])
-        preference = np.where(
-            from_elite[:, :, np.newaxis], self.preference_PTH[elite], self.preference_PTH[other]
+        first, last = config.elites, config.size - config.newcomers
+        children, tensors = last - first, self.priority_PT.shape[1]
+        elite_C = order_P[rng.integers(0, config.elites, children)]
+        other_C = order_P[rng.integers(config.elites, config.size, children)]
+        from_elite_CT = rng.random((children, tensors)) < config.elite_bias
+        priority_PT = np.empty_like(self.priority_PT)
+        preference_PTH = np.empty_like(self.preference_PTH)
+        priority_PT[:first] = self.priority_PT[order_P[:first]]
+        preference_PTH[:first] = self.preference_PTH[order_P[:first]]
+        _cross(
+            self.priority_PT, self.preference_PTH, elite_C, other_C, from_elite_CT,
+            priority_PT[first:last], preference_PTH[first:last],
+        )  # fmt: skip
+        self._jitter(priority_PT[first:last], preference_PTH[first:last])
+        priority_PT[last:], preference_PTH[last:] = self.propose(
+            config.newcomers, rng, self.proposed
         )
-        jittered = rng.random((children, tensors)) < config.mutated
-        noise_priority, noise_preference = _noise(rng, preference.shape)
-        priority += 3.0 * jittered * noise_priority
-        preference += 3.0 * jittered[:, :, np.newaxis] * noise_preference
-        first, last = config.elites, config.elites + children
-        self.priority_PT[first:last], self.preference_PTH[first:last] = priority, preference
-        self.priority_PT[last:], self.preference_PTH[last:] = _newcomers(
-            self.keys, config.newcomers, rng
-        )
+        self.proposed += config.newcomers
+        self.priority_PT, self.preference_PTH = priority_PT, preference_PTH
+        self.seconds_P = self.seconds_P[order_P]
         self.seconds_P[first:] = np.inf
+        self.kept = first
+
+    def _jitter(self, priority_CT: F64, preference_CTH: F64) -> None:
+        """Noise for the keys of a few tensors of each child."""
+        children, tensors, homes = preference_CTH.shape
+        rng, share = self.rng, min(1.0, self.config.mutated / max(1, tensors))
+        count = int(rng.binomial(children * tensors, share))
+        child, tensor = np.divmod(rng.integers(0, max(1, children * tensors), count), tensors)
+        noise = JITTER * rng.standard_normal((count, 1 + homes))
+        priority_CT[child, tensor] += PRIORITY_NOISE * noise[:, 0]
+        preference_CTH[child, tensor] += PREFERENCE_NOISE * noise[:, 1:]
 
 
 def begin_population(
     config: PopulationConfig,
     decoder: Decoder,
     decode: Decode,
+    propose: Propose,
     keys: Keys,
     starts: list[Keys],
     rng: np.random.Generator,
@@ -133,22 +152,25 @@ def begin_population(
         config: sizes and rates.
         decoder: of the problem.
         decode: chromosomes to placements, and whether they fit.
-        keys: of the policy.
+        propose: newcomers, given how many there were before.
+        keys: by which what local search finds is encoded.
         starts: keys to begin with, no more than the size.
         rng: source of all randomness.
     """
-    priority_PT, preference_PTH = _newcomers(keys, config.size, rng)
+    priority_PT, preference_PTH = propose(config.size, rng, 0)
     for position, start in enumerate(starts[: config.size]):
         priority_PT[position], preference_PTH[position] = start.priority_T, start.preference_TH
     return Population(
         config,
         decoder,
         decode,
+        propose,
         keys,
         rng,
         priority_PT,
         preference_PTH,
         np.full(config.size, np.inf),
+        config.size,
     )
 
 
@@ -163,17 +185,20 @@ def encoded(decoder: Decoder, keys: Keys, homes_T: I8) -> Keys:
     return Keys(keys.priority_T + span * depth_T, preference_TH)
 
 
-def _newcomers(keys: Keys, count: int, rng: np.random.Generator) -> tuple[F64, F64]:
-    scale_P2 = np.resize(NOISE_SCALES, (count, 2))
-    priority, preference = _noise(rng, (count, *keys.preference_TH.shape))
-    return (
-        keys.priority_T + scale_P2[:, :1] * priority,
-        keys.preference_TH + scale_P2[:, 1:, np.newaxis] * preference,
-    )
-
-
-def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[F64, F64]:
-    return (
-        PRIORITY_NOISE * rng.standard_normal(shape[:2]),
-        PREFERENCE_NOISE * rng.standard_normal(shape),
-    )
+@compiled
+def _cross(
+    priority_PT: F64,
+    preference_PTH: F64,
+    elite_C: NDArray[np.int64],
+    other_C: NDArray[np.int64],
+    from_elite_CT: NDArray[np.bool_],
+    child_priority_CT: F64,
+    child_preference_CTH: F64,
+) -> None:
+    """Fill the children's keys: each tensor's from one parent."""
+    for c in range(elite_C.shape[0]):
+        for t in range(priority_PT.shape[1]):
+            p = elite_C[c] if from_elite_CT[c, t] else other_C[c]
+            child_priority_CT[c, t] = priority_PT[p, t]
+            for h in range(preference_PTH.shape[2]):
+                child_preference_CTH[c, t, h] = preference_PTH[p, t, h]

@@ -35,6 +35,9 @@ I8 = NDArray[np.int8]
 STRENGTHS = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Of the policy's correction of the rule; decodes and samples take turns."""
 
+UNCORRECTED = (1.0,)
+"""Strengths where there is nothing between the policy and its rule, or nothing else is wanted."""
+
 Spoilt = Literal["no", "shuffled"]
 Head = Literal["pairs", "softmax"]
 
@@ -50,6 +53,7 @@ class ZeroShot:
         rule: those of the rule that it corrects.
         head: `pairs` decodes keys greedily; `softmax` is the ablation: every tensor takes its
             preferred home by itself, and what does not fit is demoted.
+        strengths: of the correction, for decodes and proposals.
     """
 
     decoder: Decoder
@@ -57,6 +61,7 @@ class ZeroShot:
     keys: Keys
     rule: Keys
     head: Head = "pairs"
+    strengths: tuple[float, ...] = STRENGTHS
 
     def alone(self) -> I8:
         """One decode of the policy, nothing else; [P, T], empty where it does not fit."""
@@ -64,21 +69,33 @@ class ZeroShot:
 
     def first(self) -> I8:
         """Decodes from the policy's to the rule's; [P, T], different ones, only those that fit."""
-        homes_PT = self._placed(*self._corrected(np.array(STRENGTHS)))
+        homes_PT = self._placed(*self._corrected(np.array(self.strengths)))
         known = {homes_T.tobytes(): homes_T for homes_T in homes_PT}
         return np.stack(list(known.values())) if known else homes_PT
 
     def samples(self, count: int, rng: np.random.Generator) -> I8:
         """Placements around those of `first`: [P, T], only those that fit."""
+        return self._placed(*self.proposals(count, rng))
+
+    def proposals(self, count: int, rng: np.random.Generator, turn: int = 0) -> tuple[F64, F64]:
+        """Keys around those of `first`: [P, T] and [P, T, H].
+
+        Args:
+            count: how many.
+            rng: source of the noise.
+            turn: how many there were before; strengths and scales of the noise take turns.
+        """
         tensors, homes = self.keys.preference_TH.shape
         noise = draw_noise(count, tensors, homes, rng)
-        scale_P2 = np.resize(NOISE_SCALES, (count, 2))
+        turn_P = turn + np.arange(count)
+        scale_P2 = NOISE_SCALES[turn_P % len(NOISE_SCALES)]
         noise.priority_PT[:] *= scale_P2[:, :1]
         noise.preference_PTH[:] *= scale_P2[:, 1:, np.newaxis]
-        priority_PT, preference_PTH = self._corrected(np.resize(STRENGTHS, count))
+        strengths = np.array(self.strengths)
+        priority_PT, preference_PTH = self._corrected(strengths[turn_P % len(strengths)])
         priority_PT += PRIORITY_NOISE * noise.priority_PT
         preference_PTH += PREFERENCE_NOISE * noise.preference_PTH
-        return self._placed(priority_PT, preference_PTH)
+        return priority_PT, preference_PTH
 
     def _corrected(self, part_P: F64) -> tuple[F64, F64]:
         """Keys of the rule with parts of the policy's correction: [P, T] and [P, T, H]."""
@@ -112,6 +129,7 @@ def zero_shot(
     spoilt: Spoilt = "no",
     head: Head = "pairs",
     observation: Observation | None = None,
+    strengths: tuple[float, ...] = STRENGTHS,
 ) -> ZeroShot:
     """Look at a problem once.
 
@@ -124,13 +142,14 @@ def zero_shot(
         spoilt: `shuffled` is a control: every tensor is shown with another one's features.
         head: see `ZeroShot`.
         observation: of the problem, where the caller has it already.
+        strengths: see `ZeroShot`.
     """
     observation = observe(problem, decoder) if observation is None else observation
     rule = rule_keys(observation)
     if policy is None:
-        return ZeroShot(decoder, rectifier, rule, rule, head)
+        return ZeroShot(decoder, rectifier, rule, rule, head, UNCORRECTED)
     seen = shuffled(observation, rng) if spoilt == "shuffled" else observation
-    return ZeroShot(decoder, rectifier, policy_keys(policy.weights, seen), rule, head)
+    return ZeroShot(decoder, rectifier, policy_keys(policy.weights, seen), rule, head, strengths)
 
 
 def shuffled(observation: Observation, rng: np.random.Generator) -> Observation:

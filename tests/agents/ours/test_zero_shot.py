@@ -1,12 +1,14 @@
 """What is placed without search: decodes between the policy and its rule, and samples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from accelerator_sim.engine import evaluate_batch
 from accelerator_sim.rectify import build_rectifier
 from egrl.agents.egrl.decoding import decode_keys
-from egrl.agents.egrl.policy import NOISE_SCALES, Keys
+from egrl.agents.egrl.policy import NOISE_SCALES, PRIORITY_NOISE, Keys
 from egrl.agents.egrl.zero_shot import STRENGTHS, ZeroShot
 from egrl.placers.decoder import build_decoder
 from tests.agents.ours.support import generated
@@ -90,3 +92,22 @@ def test_samples_lie_around_all_parts_of_the_correction_and_repeat():
     assert found.feasible_P.all()
     distance_PP = (first[:, None, :] != shot.first()[None, :, :]).mean(axis=2)
     assert len(set(distance_PP.argmin(axis=1).tolist())) >= 3
+
+
+def test_proposals_go_on_where_the_last_ended():
+    shot = shot_of(generated(2), spread=30.0)
+    quiet = replace(shot, rule=shot.keys, strengths=(1.0,))  # one centre for all
+    scales = []
+    for turn in (0, 3):
+        priority_PT, _ = quiet.proposals(4, np.random.default_rng(1), turn)
+        scales.append((priority_PT - shot.keys.priority_T).std(axis=1))
+    expected = NOISE_SCALES[[0, 1, 2, 3], 0], NOISE_SCALES[[3, 4, 5, 6], 0]
+    for found, wanted in zip(scales, expected, strict=True):
+        assert found / PRIORITY_NOISE == pytest.approx(wanted, rel=0.4)
+    far = replace(shot, strengths=(0.0, 1.0))
+    priority_PT, _ = far.proposals(3, np.random.default_rng(1), 1)
+    nearer = [
+        abs(priority_T - shot.keys.priority_T).sum() < abs(priority_T - shot.rule.priority_T).sum()
+        for priority_T in priority_PT
+    ]
+    assert nearer == [True, False, True]
