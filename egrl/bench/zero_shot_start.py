@@ -21,7 +21,7 @@ class Start(msgspec.Struct, frozen=True):
 
     Attributes:
         with_s: `auto` as it is.
-        without_s: `auto` without the policy.
+        without_s: `auto` with the rule that the policy corrects, and nothing trained.
     """
 
     with_s: float | None
@@ -86,7 +86,7 @@ def start_lines(starts: dict[str, Start]) -> list[str]:
         "## What it saves `auto`",
         "",
         f"Wall time from the call until `auto` holds a placement within {100 * GAP:g} % of the "
-        f"best known, with the policy's start and without it; median of seeds "
+        f"best known, with the trained policy and without it (the rule alone); median of seeds "
         f"{', '.join(map(str, SEEDS))}, runs of {SECONDS:g} s; a dash where it took longer.",
         "",
         f"Faster with the policy in {sum(r > 1 for r in ratio)} of {len(ratio)} rows, "

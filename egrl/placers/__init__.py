@@ -106,7 +106,7 @@ def _exact() -> "Placer":
 
 
 def _auto() -> "Placer":
-    """Portfolio: references, exact program and local search beside each other."""
+    """Portfolio: what `egrl` does, and the exact program beside it."""
     from egrl.placers.auto import Auto
 
     return Auto()

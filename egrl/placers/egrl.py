@@ -6,7 +6,7 @@ learner finds out from all measurements how it differs from the engine, and plan
 (`egrl/agents/egrl/unknown.py`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -32,16 +32,12 @@ from egrl.agents.egrl.zero_shot import (
     zero_shot,
 )
 from egrl.evaluators.base import Evaluator
-from egrl.placers.acts_first import ActsFirst
 from egrl.placers.addressable import offer_addressable
-from egrl.placers.all_outermost import AllOutermost
 from egrl.placers.base import Budget, Placer, PlacerResult, Progress, Search, no_progress
-from egrl.placers.constructive import ConstructivePlacer
 from egrl.placers.decoder import Decoder, build_decoder
-from egrl.placers.greedy import Greedy
-from egrl.placers.native import Native
 from egrl.placers.no_room import no_room
-from graph_ir.errors import InputError, UnmetRequirementError
+from egrl.placers.opening import Opening, references_of, try_placements
+from graph_ir.errors import InputError
 
 I8 = NDArray[np.int8]
 
@@ -52,21 +48,6 @@ DEFAULT_POPULATION = PopulationConfig()
 EARLY_SAMPLES = 8
 """Around the rule, and around the policy, before a generation, which on thousands of ops takes as
 long as all before it."""
-
-REFERENCES: tuple[type[ConstructivePlacer], ...] = (ActsFirst, Greedy, Native, AllOutermost)
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What has been tried before any search.
-
-    Attributes:
-        shot: what the policy says.
-        starts: other placements, int8 [T] each.
-    """
-
-    shot: ZeroShot
-    starts: list[I8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +112,7 @@ class Egrl(Placer):
         opening = self.open(search, decoder, rectifier, rng)
         improvement = self.improvement(search, opening, rectifier, rng) if self.search else None
         if improvement is None:
-            _try(search, rectifier, opening.shot.samples(self.samples, rng))
+            try_placements(search, rectifier, opening.shot.samples(self.samples, rng))
         else:
             improvement.run()
         return search.result()
@@ -148,7 +129,7 @@ class Egrl(Placer):
             InputError: the policy cannot be read.
             UnmetRequirementError: not even the references find room.
         """
-        references = _references(decoder) if self.seeds else iter(())
+        references = references_of(decoder) if self.seeds else iter(())
         known = list(islice(references, 1))
         early = self.seeds and search.budget.evaluations is None
         observation: Observation | None = None
@@ -157,15 +138,15 @@ class Egrl(Placer):
                 offer_addressable(search, rectifier, homes_T, evaluate(search.problem, homes_T)[0])
             observation = observe(search.problem, decoder)
             rule = replace(self, policy=None)._shot(decoder, rectifier, rng, observation)
-            _try(search, rectifier, rule.alone())
-            _try(search, rectifier, rule.samples(EARLY_SAMPLES, rng))
+            try_placements(search, rectifier, rule.alone())
+            try_placements(search, rectifier, rule.samples(EARLY_SAMPLES, rng))
         shot = self._shot(decoder, rectifier, rng, observation)
-        _try(search, rectifier, shot.first())
+        try_placements(search, rectifier, shot.first())
         if early:
-            _try(search, rectifier, shot.samples(EARLY_SAMPLES, rng))
+            try_placements(search, rectifier, shot.samples(EARLY_SAMPLES, rng))
         starts = self._starts([*known, *references])
         if starts:
-            _try(search, rectifier, np.stack(starts))
+            try_placements(search, rectifier, np.stack(starts))
         elif self.seeds and search.best_homes_T is None:
             raise no_room(search.problem)
         return Opening(shot, starts)
@@ -202,7 +183,7 @@ class Egrl(Placer):
         # Measurements are dear here, and the engine is free: only its favourite is measured.
         modelled_P = evaluate_batch(search.problem, first_PT).latency_s_P
         favourite_PT = first_PT[np.argsort(modelled_P, kind="stable")[:1]]
-        references = _references(decoder) if self.seeds else ()
+        references = references_of(decoder) if self.seeds else ()
         starts = [*favourite_PT, *self._starts(references)]
         config = DEFAULT if self.config is None else self.config
         return build_unknown(search, decoder, starts, rng, config)
@@ -226,26 +207,3 @@ class Egrl(Placer):
         if self.seeds and self.start_T is not None:
             return [np.array(self.start_T, np.int8), *references]
         return list(references)
-
-
-def _references(decoder: Decoder) -> Iterator[I8]:
-    """What the references give, one after another."""
-    for reference in REFERENCES:
-        try:
-            yield reference().homes(decoder.problem, decoder)
-        except UnmetRequirementError:
-            continue  # This rule finds nothing feasible here; others may.
-
-
-def _try(search: Search, rectifier: Rectifier, homes_PT: I8) -> None:
-    """Evaluate placements, as many as the budget allows, and offer the best."""
-    if search.budget.evaluations is not None:
-        homes_PT = homes_PT[: max(0, search.budget.evaluations - search.evaluations)]
-    if not len(homes_PT) or (search.exhausted and search.evaluations):
-        return
-    latency_P = search.measure(homes_PT)
-    for p in np.argsort(latency_P, kind="stable").tolist():
-        if np.isfinite(latency_P[p]) and offer_addressable(
-            search, rectifier, homes_PT[p], float(latency_P[p])
-        ):
-            break

@@ -62,42 +62,29 @@ def _paper(ablation: "Ablation" = "none", as_published: bool = False) -> Make:
     return make
 
 
-def _random_key(
-    _problem: PlacementProblem, evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
-) -> Placer:
-    from egrl.bench.agent.seeded import Seeded
-    from egrl.placers.random_key import RandomKey
+def _seeded(name: str) -> Make:
+    """A search that begins with what `egrl` begins with and pays for it, or with what is given."""
 
-    if start_T is not None:
-        return RandomKey(start_T=start_T, evaluator=evaluator)
-    return Seeded(lambda begin_T: RandomKey(start_T=begin_T))
+    def make(
+        _problem: PlacementProblem, evaluator: Evaluator | None, start_T: NDArray[np.int8] | None
+    ) -> Placer:
+        from egrl.bench.agent.seeded import Seeded
+        from egrl.placers.anneal import Anneal
+        from egrl.placers.guided import Guided
+        from egrl.placers.lns import Lns
+        from egrl.placers.random_key import RandomKey
 
+        if name == "random-key" and start_T is not None:
+            return RandomKey(start_T=start_T, evaluator=evaluator)
+        searches: dict[str, Callable[[NDArray[np.int8]], Placer]] = {
+            "random-key": lambda begin_T: RandomKey(start_T=begin_T),
+            "guided": lambda begin_T: Guided(start_T=begin_T),
+            "anneal": lambda begin_T: Anneal(start_T=begin_T),
+            "lns": lambda begin_T: Lns(start_T=begin_T),
+        }
+        return Seeded(searches[name])
 
-def _guided(
-    _problem: PlacementProblem, _evaluator: Evaluator | None, _start: NDArray[np.int8] | None
-) -> Placer:
-    from egrl.bench.agent.seeded import Seeded
-    from egrl.placers.guided import Guided
-
-    return Seeded(lambda begin_T: Guided(start_T=begin_T))
-
-
-def _anneal(
-    _problem: PlacementProblem, _evaluator: Evaluator | None, _start: NDArray[np.int8] | None
-) -> Placer:
-    from egrl.bench.agent.seeded import Seeded
-    from egrl.placers.anneal import Anneal
-
-    return Seeded(lambda begin_T: Anneal(start_T=begin_T))
-
-
-def _lns(
-    _problem: PlacementProblem, _evaluator: Evaluator | None, _start: NDArray[np.int8] | None
-) -> Placer:
-    from egrl.bench.agent.seeded import Seeded
-    from egrl.placers.lns import Lns
-
-    return Seeded(lambda begin_T: Lns(start_T=begin_T))
+    return make
 
 
 def _rule(
@@ -163,10 +150,10 @@ METHODS: dict[str, Method] = {
     "egrl-paper:sac-only": Method(_paper("sac-only"), COUNTED),
     "greedy-dp": Method(_named("greedy-dp"), COUNTED),
     "random": Method(_named("random"), MODEL),
-    "random-key": Method(_random_key, ALL),
-    "guided": Method(_guided, MODEL),
-    "anneal": Method(_anneal, MODEL),
-    "lns": Method(_lns, MODEL),
+    "random-key": Method(_seeded("random-key"), ALL),
+    "guided": Method(_seeded("guided"), MODEL),
+    "anneal": Method(_seeded("anneal"), MODEL),
+    "lns": Method(_seeded("lns"), MODEL),
     "egrl": Method(_egrl("egrl"), ALL),
     "egrl-untrained": Method(_egrl("egrl-untrained"), ALL),
     "egrl-no-edges": Method(_egrl("egrl-no-edges"), MODEL),
