@@ -102,6 +102,18 @@ def test_goal_names_the_competitor_that_is_hardest():
     assert "on 1 problems" in line
 
 
+def test_the_portfolio_that_contains_ours_is_shown_and_not_counted():
+    found = everywhere(1.0, 1.2).merged(everywhere(1.0, 0.9, method="auto"))
+    # On the unknown machine it is the solver on the model, and counts.
+    assert verdicts(found) == {
+        "Win on t": "short", "Win on p": "met", "At worst": "met", "`egrl-pa": "not measured",
+    }  # fmt: skip
+    lines = [line for line in goals.section(found) if "not counted" in line]
+    assert len(lines) == 2  # problems that stay open, and equal wall time
+    assert all("behind `auto`" in line for line in lines)
+    assert "not counted" not in "\n".join(goals.section(everywhere(1.0, 1.2)))
+
+
 def test_a_goal_that_is_measured_in_part_is_not_met():
     full = everywhere(1.0, 1.2)
     part = {key: r for key, r in full.runs.items() if "perturbed" not in r.case}

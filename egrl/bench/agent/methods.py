@@ -173,6 +173,9 @@ OURS = "egrl"
 CONTROLS = ("egrl-untrained", "egrl-no-edges", "egrl-shuffled")
 """Names under which the network of `egrl` is taken away or spoilt."""
 
+PORTFOLIO = "auto"
+"""`egrl` and the exact solver beside each other: where it runs on the engine, no competitor."""
+
 VARIANTS = ("egrl-no-seeds", "egrl-softmax")
 """Names of `egrl` with another decoder, or without help from other methods."""
 
