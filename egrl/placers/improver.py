@@ -1,7 +1,7 @@
 """Annealing from an incumbent in turns: hotter and colder, with and without refills."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,8 +18,8 @@ TURNS: tuple[tuple[float, float, int], ...] = (
 COLD_SHARE = 1e-6
 """Last temperature of every turn."""
 
-FIRST_EVALUATIONS = 2000
-"""Of the first turn under a budget of time, which tells how fast the machine is."""
+FIRST_EVALUATIONS = 500
+"""Of the first turn of each kind under a budget of time, which tells how fast the machine is."""
 
 
 @dataclass(slots=True)
@@ -28,25 +28,25 @@ class Improver:
 
     Attributes:
         session: whose incumbent to improve.
-        evaluations_per_s: seen so far.
+        evaluations_per_s: seen so far, by kind of turn.
         turn: how many turns were taken.
     """
 
     session: Session
-    evaluations_per_s: float = 0.0
+    evaluations_per_s: list[float] = field(default_factory=lambda: [0.0] * len(TURNS))
     turn: int = 0
 
     def for_seconds(self, seconds: float) -> None:
         """One turn of about so many seconds."""
-        count = FIRST_EVALUATIONS
-        if self.evaluations_per_s > 0.0:
-            count = max(100, int(seconds * self.evaluations_per_s))
+        kind = self.turn % len(TURNS)
+        known = self.evaluations_per_s[kind]
+        count = FIRST_EVALUATIONS if known == 0.0 else max(100, int(seconds * known))
         began, before = time.monotonic(), self.session.search.evaluations
         self.for_evaluations(count)
         evaluated = self.session.search.evaluations - before
         rate = evaluated / max(1e-6, time.monotonic() - began)
         # The first turn compiles or loads the compiled code; it must not set the pace for good.
-        self.evaluations_per_s = max(0.5 * self.evaluations_per_s, rate)
+        self.evaluations_per_s[kind] = max(0.5 * known, rate)
 
     def for_evaluations(self, count: int) -> None:
         """One turn of so many evaluations, from the incumbent."""

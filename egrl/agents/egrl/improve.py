@@ -25,7 +25,10 @@ BREED, WALK = range(2)
 """What a turn may do."""
 
 TRIED_ANYWAY = 4
-"""One turn in so many goes to what has gained less."""
+"""One turn in so many goes to what has gained less; twice as many after each that was in vain."""
+
+LONGEST_WAIT = 32
+"""At most so many."""
 
 FADING = 0.7
 """Weight of the past in what the two have gained for their cost."""
@@ -34,7 +37,8 @@ BREEDINGS = 8
 """Generations of a turn."""
 
 STALLED = 4
-"""Turns of the population without a gain after which, under a budget of evaluations, it waits."""
+"""Turns of the population without a gain after which local search is not made to wait; under a
+budget of evaluations it has no turn before that."""
 
 WALK_EVALUATIONS = 400
 """Of a turn of local search under a budget of evaluations."""
@@ -53,7 +57,8 @@ class Improvement:
         improver: local search.
         walks: whether it takes part.
         rate: seconds of latency gained for a second, by either.
-        turns: so far.
+        patience: one turn in so many goes to what has gained less.
+        wait: turns until the next of these.
         stalled: turns of the population without a gain.
     """
 
@@ -62,7 +67,8 @@ class Improvement:
     improver: Improver
     walks: bool = True
     rate: list[float] = field(default_factory=lambda: [np.inf, np.inf])
-    turns: int = 0
+    patience: int = TRIED_ANYWAY
+    wait: int = TRIED_ANYWAY
     stalled: int = 0
 
     def run(self) -> None:
@@ -84,6 +90,12 @@ class Improvement:
         rate = gained_s / max(1e-9, time.monotonic() - began)
         old = self.rate[what]
         self.rate[what] = rate if old == np.inf else FADING * old + (1.0 - FADING) * rate
+        if self.wait == 0:
+            in_vain = gained_s <= 0.0
+            self.patience = min(LONGEST_WAIT, 2 * self.patience) if in_vain else TRIED_ANYWAY
+        if self.stalled >= STALLED:
+            self.patience = TRIED_ANYWAY
+        self.wait = self.patience if self.wait == 0 else min(self.wait, self.patience)
 
     def migrate(self) -> None:
         """Take the incumbent, which somebody else found, into the population."""
@@ -97,8 +109,8 @@ class Improvement:
         if self.session.search.budget.evaluations is not None:
             return WALK if self.stalled >= STALLED else BREED
         best = BREED if self.rate[BREED] >= self.rate[WALK] else WALK
-        self.turns += 1
-        return 1 - best if self.turns % TRIED_ANYWAY == 0 else best
+        self.wait -= 1
+        return best if self.wait else 1 - best
 
     def _breed(self) -> None:
         search = self.session.search
