@@ -107,7 +107,8 @@ def document(
         "best known latency, which is the best of `auto` "
         f"({_auto_seconds(rows)} s) and of all that is in the row.",
         "",
-        f"Machine: {machine_line()}, one thread. Seed 0.",
+        f"Written on: {machine_line()}, one thread. Seed 0. Gaps do not depend on the "
+        "machine; seconds of rows that were there already are of the machine that measured them.",
         "",
         "- `rule`: what the policy corrects; it decodes the best home of every tensor, the densest "
         "first, with no network. `fold's policy` and `shipped policy`: one decode, neither seeds "
