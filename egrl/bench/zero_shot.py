@@ -55,6 +55,9 @@ def run(options: BenchOptions) -> None:
     kept = Measured({}, [], {})
     if data.exists():
         kept = msgspec.json.decode(data.read_bytes(), type=Measured)
+    if options.agent is not None and options.agent.rewrite:
+        _write(data, options, kept)
+        return
     parts = options.agent.parts if options.agent is not None else ()
     if not parts or "rows" in parts:
         _measure_rows(options, data, kept)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -9,6 +10,9 @@ from accelerator_sim.problem import build_problem
 from accelerator_sim.targets import load_target
 from egrl.agents.egrl.checkpoint import SHIPPED, load_policy
 from egrl.agents.egrl.folds import FOLDS
+from egrl.bench import zero_shot
+from egrl.bench.agent.settings import AgentOptions
+from egrl.bench.options import BenchOptions
 from egrl.bench.random_graphs import random_workload
 from egrl.bench.zero_shot import _fastest, _shots
 from egrl.bench.zero_shot_scale import Scale
@@ -124,3 +128,18 @@ def test_start_is_measured_and_a_bound_below_all_is_never_reached():
     assert start.with_s is not None
     assert start.without_s is not None
     assert 0 < start.with_s < 5
+
+
+def test_rewrite_measures_nothing(tmp_path, monkeypatch):
+    def refuse(*_args):
+        raise AssertionError("measured")
+
+    for name in ("_measure_rows", "_measure_starts", "measure_scale"):
+        monkeypatch.setattr(zero_shot, name, refuse)
+    written = []
+    monkeypatch.setattr(zero_shot, "_write", lambda _data, _options, kept: written.append(kept))
+    out = tmp_path / "zero_shot.md"
+    kept = zero_shot.Measured({}, [], {"a on b": "too large"})
+    out.with_suffix(".json").write_bytes(msgspec.json.encode(kept))
+    zero_shot.run(BenchOptions(out, tmp_path, [], [], agent=AgentOptions(rewrite=True)))
+    assert written == [kept]
