@@ -8,9 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from accelerator_sim.problem import PlacementProblem
+from egrl.bench.agent import real_machine
 from egrl.bench.agent import run as bench
+from egrl.bench.agent.methods import METHODS
+from egrl.bench.agent.names import check_names
 from egrl.bench.agent.rows import Book, joined, read_rows, reference_name, rows_text, thinned
-from egrl.bench.agent.settings import AgentOptions, Settings
+from egrl.bench.agent.settings import PARTS, AgentOptions, Settings
 from egrl.bench.options import BenchOptions
 from graph_ir.errors import InputError
 from tests.bench import synthetic
@@ -169,9 +172,46 @@ def test_without_models_there_is_one_line_and_no_document(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_method_that_does_not_exist_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("common", "agent", "message"),
+    [
+        ({}, {"methods": ("nobody",)}, "--method nobody: expected one of acts-first"),
+        ({}, {"methods": ("egrl-paper",), "parts": ("open",)}, "--method egrl-paper: expected one"),
+        ({"models": ["smollm2-decode-4k"]}, {}, "--model smollm2-decode-4k: expected one of resn"),
+        ({"models": ["resnet50"]}, {"parts": ("open",)}, "--model resnet50: expected one of resid"),
+        ({"targets": ["abacus"]}, {}, "--target abacus: expected one of nnp-i, "),
+        ({}, {"precisions": ("int3",)}, "--precision int3: expected one of fp16, int8"),
+        ({}, {"precisions": ("fp16",), "parts": ("open",)}, "--precision fp16: expected none"),
+    ],
+)
+def test_a_name_that_no_chosen_experiment_has_is_refused(tmp_path, common, agent, message):
+    options = BenchOptions(
+        tmp_path / "agent.md", tmp_path, **{"models": [], "targets": [], **common}
+    )
+    with pytest.raises(InputError, match=message):
+        bench.run(with_agent(options, agent=AgentOptions(**agent)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_different_experiments_may_be_chosen_together(tmp_path):
+    options = BenchOptions(tmp_path / "agent.md", tmp_path, ["ppocr-rec", "unet-10000"], ["nnp-i"])
+    check_names(Settings(options, AgentOptions(methods=("egrl",))))
+    for part in PARTS:
+        chosen = [name for name in METHODS if part in METHODS[name].parts]
+        check_names(
+            Settings(
+                BenchOptions(tmp_path, tmp_path, [], []),
+                AgentOptions(parts=(part,), methods=tuple(chosen)),
+            )
+        )
+
+
+def test_no_session_where_no_chosen_model_is_of_the_real_machine(tmp_path):
+    options = BenchOptions(tmp_path / "agent.md", tmp_path / "none", ["resnet50"], [])
+    assert list(real_machine.sessions(Settings(options, AgentOptions()), {})) == []
+
+
+def test_rows_to_merge_that_are_not_there_are_refused(tmp_path):
     options = BenchOptions(tmp_path / "agent.md", tmp_path, [], [])
-    with pytest.raises(InputError, match="--method nobody"):
-        bench.run(with_agent(options, agent=AgentOptions(methods=("nobody",))))
     with pytest.raises(InputError, match="--merge"):
         bench.run(with_agent(options, agent=AgentOptions(merge=(tmp_path / "none.json",))))

@@ -24,7 +24,6 @@ from egrl.bench.tiered_host import build_tiered_problem, load_case
 from egrl.evaluators.tiered import TieredEvaluator
 from egrl.placers import PLACERS
 from egrl.placers.base import Budget
-from graph_ir.errors import InputError
 
 PART: Part = "real"
 MODELS = ("efficientnet-lite0", "ppocr-rec")
@@ -37,22 +36,18 @@ SEARCHES = ("local-search", "random-key", "egrl")
 
 
 def names(settings: Settings) -> list[str]:
-    """The chosen models.
-
-    Raises:
-        InputError: none of them takes part.
-    """
+    """The chosen models."""
     wanted = settings.common.models
-    chosen = [name for name in MODELS if not wanted or name in wanted]
-    if not chosen:
-        raise InputError(f"--model {wanted[0]}: --part {PART} measures {', '.join(MODELS)}")
-    return chosen
+    return [name for name in MODELS if not wanted or name in wanted]
 
 
 def sessions(settings: Settings, known: dict[str, Session]) -> Iterator[Session]:
     """A session for every model that has none, or one of fewer measurements or seeds."""
+    chosen = names(settings)
+    if not chosen:
+        return
     count = settings.agent.evaluations or MEASUREMENTS
-    for name, entry in read_index(settings.common.folder, names(settings)).items():
+    for name, entry in read_index(settings.common.folder, chosen).items():
         there = known.get(name)
         seeds = len(settings.seeds(PART))
         enough = there is not None and there.measurements >= count and there.seeds >= seeds

@@ -16,7 +16,7 @@ from egrl.bench.agent import (
 from egrl.bench.agent.cases import AnyCase, native_seconds
 from egrl.bench.agent.clock import measure_on_clock
 from egrl.bench.agent.document import write_document
-from egrl.bench.agent.methods import METHODS
+from egrl.bench.agent.names import check_names
 from egrl.bench.agent.reference import measure_reference
 from egrl.bench.agent.rows import Book, Reference, Rows, Run, read_rows, run_key
 from egrl.bench.agent.settings import PARTS, AgentOptions, Settings
@@ -48,12 +48,10 @@ def run(options: BenchOptions) -> None:
     """Measure the chosen experiments, write the document.
 
     Raises:
-        InputError: the development set is not built, or there is no such method.
+        InputError: the development set is not built, or a chosen name is nobody's.
     """
     settings = Settings(options, options.agent or AgentOptions())
-    unknown = [name for name in settings.agent.methods if name not in METHODS]
-    if unknown:
-        raise InputError(f"--method {unknown[0]}: expected one of {', '.join(METHODS)}")
+    check_names(settings)
     book = Book(options.out.with_suffix(".json"))
     for path in settings.agent.merge:
         if not path.exists():

@@ -11,9 +11,9 @@ SEEDS: dict[str, int] = {
     "protocol": 5,
     "schedules": 3,
     "time": 10,
-    "unknown": 5,
+    "unknown": 3,
     "real": 3,
-    "open": 5,
+    "open": 3,
 }
 """Of the document."""
 
