@@ -83,7 +83,8 @@ def test_ahead_everywhere_is_a_win_everywhere():
 def test_behind_everywhere_falls_short_of_everything():
     found = verdicts(everywhere(ours=1.2, theirs=1.0))
     assert found == {
-        "Win on t": "short", "Win on p": "short", "At worst": "short", "`egrl-pa": "not measured",
+        "Win on t": "short", "On the r": "not measured", "Win on p": "short",
+        "At worst": "short", "`egrl-pa": "not measured",
     }  # fmt: skip
     assert "behind `random-key`" in "\n".join(goals.section(everywhere(1.2, 1.0)))
 
@@ -106,7 +107,8 @@ def test_the_portfolio_that_contains_ours_is_shown_and_not_counted():
     found = everywhere(1.0, 1.2).merged(everywhere(1.0, 0.9, method="auto"))
     # On the unknown machine it is the solver on the model, and counts.
     assert verdicts(found) == {
-        "Win on t": "short", "Win on p": "met", "At worst": "met", "`egrl-pa": "not measured",
+        "Win on t": "short", "On the r": "not measured", "Win on p": "met",
+        "At worst": "met", "`egrl-pa": "not measured",
     }  # fmt: skip
     lines = [line for line in goals.section(found) if "not counted" in line]
     assert len(lines) == 2  # problems that stay open, and equal wall time

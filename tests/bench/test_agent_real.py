@@ -3,7 +3,7 @@
 import msgspec
 
 from egrl.bench.agent.real_machine import EXACT, MODELS, NATIVE
-from egrl.bench.agent.real_table import over_exact, real_section
+from egrl.bench.agent.real_table import over_exact, real_goal, real_section
 from egrl.bench.agent.rows import Book, Rows, Session, read_rows
 
 DRIFT = [1.0, 3.0, 0.5]
@@ -50,6 +50,22 @@ def test_verdicts_both_ways():
     whole = session()
     few = {name: found[:2] for name, found in whole.seconds.items()}
     assert "no verdict" in text(msgspec.structs.replace(whole, seconds=few))
+
+
+def test_the_goal_is_met_where_no_model_is_level_or_behind():
+    ahead, level = session(), session(random_key=(0.8, 0.95, 0.91))
+    few = {name: found[:2] for name, found in ahead.seconds.items()}
+
+    def goal(*of: Session) -> str:
+        sessions = [msgspec.structs.replace(s, model=m) for s, m in zip(of, MODELS, strict=False)]
+        return "\n".join(real_goal(Rows(sessions={s.model: s for s in sessions})))
+
+    assert "**met**" in goal(ahead, ahead)
+    assert "**short**" in goal(ahead, level)
+    assert f"{MODELS[1]}: level with `random-key`" in goal(ahead, level)
+    assert "**not fully measured**" in goal(ahead)
+    assert "**not measured**" in goal()
+    assert "**not measured**" in goal(msgspec.structs.replace(ahead, seconds=few))
 
 
 def test_what_is_not_measured_is_named():

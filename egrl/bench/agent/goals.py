@@ -19,6 +19,7 @@ from egrl.bench.agent.methods import (
 )
 from egrl.bench.agent.protocol import EVALUATIONS
 from egrl.bench.agent.protocol_table import NAMES as PROTOCOL_NAMES
+from egrl.bench.agent.real_table import real_goal
 from egrl.bench.agent.rows import Rows
 from egrl.bench.agent.scores import Scores, scores_of
 from egrl.bench.agent.settings import PARTS
@@ -113,6 +114,7 @@ def section(rows: Rows) -> list[str]:
         f"both have runs with at least {LEAST_SEEDS} seeds (one of a method without seeds).",
         "",
         *_win_unknown(rows),
+        *real_goal(rows),
         *_win_open(rows),
         *_tie_protocol(rows),
         *_tie_time(rows),
