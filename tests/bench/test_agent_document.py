@@ -303,3 +303,9 @@ def test_the_schedules_are_compared_by_time_and_result():
     assert "in under 300 s: **short**" in late
     assert "no worse: **short**" in late
     assert "not compared yet" in told([(1.0, 60.0)], [])
+
+
+def test_every_method_has_a_line_of_its_own():
+    pictures = pytest.importorskip("egrl.bench.agent.pictures")
+    styles = [pictures._style(method) for method in METHODS]
+    assert len(set(styles)) == len(METHODS)

@@ -22,6 +22,12 @@ from egrl.bench.agent.unknown_table import GROUPS, names_of
 GRID = 48
 """Points of a curve."""
 
+COLOURS = 10
+"""Of the colour map."""
+
+DASHES = ("-", "--", "-.", ":")
+"""A row of colours each."""
+
 Line = tuple[str, list[float], list[Interval]]
 
 
@@ -138,7 +144,7 @@ def _pooled(
 def _figure(
     panels: Sequence[tuple[str, list[Line]]], unit: str, prepare: Callable[[Axes], None]
 ) -> Figure:
-    figure = Figure(figsize=(5.2 * len(panels), 3.8), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(6.4 * len(panels), 3.8), layout="constrained", facecolor="white")
     for position, (title, lines) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), position + 1)
         for method, grid, bands in lines:
@@ -154,16 +160,16 @@ def _figure(
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
         prepare(axes)
-        axes.legend(fontsize=6.0)
+        axes.legend(fontsize=6.0, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
 
 def _style(method: str) -> tuple[object, float, str]:
-    """Colour, width and dashes: ours is thick and black, its controls are dashed."""
+    """Colour, width and dashes, which no two methods share: ours is thick and black."""
     if method == OURS:
         return "black", 2.0, "-"
-    position = list(METHODS).index(method)
-    return mpl.colormaps["tab10"](position % 10), 1.2, "--" if position >= 10 else "-"
+    turn, colour = divmod(list(METHODS).index(method), COLOURS)
+    return mpl.colormaps["tab10"](colour), 1.2, DASHES[turn]
 
 
 def _speedup_axes(axes: Axes, ceiling: float) -> None:
