@@ -77,7 +77,7 @@ def real_goal(rows: Rows) -> list[str]:
     if won and len(stands) < len(MODELS):
         word = "not fully measured"
     lines = [f"    - {model}: {word} `{other}`." for model, (word, other) in stands.items()]
-    return [f"- {goal}: **{word}**.", *lines]
+    return [f"- {goal}: **{word}**, by the ranges of its seeds.", *lines]
 
 
 def _stand(session: Session) -> tuple[str, str] | None:
